@@ -1,0 +1,42 @@
+# Every target makes the environment that it needs (.venv); a second run does not install again.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint type proto proto-check bench check clean
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rasterflight needs Python 3.11 or newer; say which with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet --editable '.[all]' --group dev
+	touch $@
+
+demo: $(READY)  ## Index the bundled scenes, serve them, read NDVI per borough, draw a picture
+	$(BIN)/python examples/borough_ndvi.py
+
+test: $(READY)  ## All tests
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## Style, and which package may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+type: $(READY)  ## Strict types
+	$(BIN)/mypy
+
+proto: $(READY)  ## Generate the Python messages from proto/
+	$(BIN)/python proto/generate.py
+
+proto-check: $(READY)  ## Fail when the checked-in messages are not what proto/ says
+	$(BIN)/python proto/generate.py --check
+
+bench: $(READY)  ## Read scenes with rasterflight and with rasterio, in turn; ratios
+	$(BIN)/python tests/benchmarks/run.py
+
+check: lint type proto-check test  ## What CI runs
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

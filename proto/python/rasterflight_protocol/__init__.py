@@ -1,0 +1,17 @@
+"""What the rasterflight client and server have in common: messages, Arrow schemas, error codes."""
+
+from rasterflight_protocol.errors import ERROR_TRAILER, ErrorCode
+from rasterflight_protocol.schemas import BandField, band_fields, chips_schema, records_schema
+from rasterflight_protocol.tickets import TicketError, pack, unpack
+
+__all__ = [
+    "ERROR_TRAILER",
+    "BandField",
+    "ErrorCode",
+    "TicketError",
+    "band_fields",
+    "chips_schema",
+    "pack",
+    "records_schema",
+    "unpack",
+]

@@ -1,0 +1,1 @@
+"""Messages generated from ``proto/rasterflight/v1``; made by ``make proto``."""

@@ -1,0 +1,34 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Optional as _Optional
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Plan(_message.Message):
+    __slots__ = ("snapshot", "records", "chips", "rows", "tiles", "bytes_to_fetch", "bytes_to_receive", "crs")
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    CHIPS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    TILES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_TO_FETCH_FIELD_NUMBER: _ClassVar[int]
+    BYTES_TO_RECEIVE_FIELD_NUMBER: _ClassVar[int]
+    CRS_FIELD_NUMBER: _ClassVar[int]
+    snapshot: str
+    records: int
+    chips: int
+    rows: int
+    tiles: int
+    bytes_to_fetch: int
+    bytes_to_receive: int
+    crs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, snapshot: _Optional[str] = ..., records: _Optional[int] = ..., chips: _Optional[int] = ..., rows: _Optional[int] = ..., tiles: _Optional[int] = ..., bytes_to_fetch: _Optional[int] = ..., bytes_to_receive: _Optional[int] = ..., crs: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Progress(_message.Message):
+    __slots__ = ("bytes_done", "bytes_total")
+    BYTES_DONE_FIELD_NUMBER: _ClassVar[int]
+    BYTES_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    bytes_done: int
+    bytes_total: int
+    def __init__(self, bytes_done: _Optional[int] = ..., bytes_total: _Optional[int] = ...) -> None: ...

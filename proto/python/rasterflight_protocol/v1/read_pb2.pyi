@@ -1,0 +1,145 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Layout(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LAYOUT_UNSPECIFIED: _ClassVar[Layout]
+    LAYOUT_CHIPS: _ClassVar[Layout]
+    LAYOUT_RECORDS: _ClassVar[Layout]
+
+class OnError(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ON_ERROR_UNSPECIFIED: _ClassVar[OnError]
+    ON_ERROR_RAISE: _ClassVar[OnError]
+    ON_ERROR_SKIP: _ClassVar[OnError]
+LAYOUT_UNSPECIFIED: Layout
+LAYOUT_CHIPS: Layout
+LAYOUT_RECORDS: Layout
+ON_ERROR_UNSPECIFIED: OnError
+ON_ERROR_RAISE: OnError
+ON_ERROR_SKIP: OnError
+
+class ReadRequest(_message.Message):
+    __slots__ = ("collection", "bands", "geometries", "windows", "filters", "grid", "layout", "on_error", "snapshot", "shard", "batch_bytes")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    BANDS_FIELD_NUMBER: _ClassVar[int]
+    GEOMETRIES_FIELD_NUMBER: _ClassVar[int]
+    WINDOWS_FIELD_NUMBER: _ClassVar[int]
+    FILTERS_FIELD_NUMBER: _ClassVar[int]
+    GRID_FIELD_NUMBER: _ClassVar[int]
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
+    ON_ERROR_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    BATCH_BYTES_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    bands: _containers.RepeatedScalarFieldContainer[str]
+    geometries: Geometries
+    windows: Windows
+    filters: _containers.RepeatedCompositeFieldContainer[Filter]
+    grid: GridOptions
+    layout: Layout
+    on_error: OnError
+    snapshot: str
+    shard: Shard
+    batch_bytes: int
+    def __init__(self, collection: _Optional[str] = ..., bands: _Optional[_Iterable[str]] = ..., geometries: _Optional[_Union[Geometries, _Mapping]] = ..., windows: _Optional[_Union[Windows, _Mapping]] = ..., filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., grid: _Optional[_Union[GridOptions, _Mapping]] = ..., layout: _Optional[_Union[Layout, str]] = ..., on_error: _Optional[_Union[OnError, str]] = ..., snapshot: _Optional[str] = ..., shard: _Optional[_Union[Shard, _Mapping]] = ..., batch_bytes: _Optional[int] = ...) -> None: ...
+
+class Geometries(_message.Message):
+    __slots__ = ("crs", "bboxes", "wkb")
+    CRS_FIELD_NUMBER: _ClassVar[int]
+    BBOXES_FIELD_NUMBER: _ClassVar[int]
+    WKB_FIELD_NUMBER: _ClassVar[int]
+    crs: str
+    bboxes: BBoxes
+    wkb: WkbList
+    def __init__(self, crs: _Optional[str] = ..., bboxes: _Optional[_Union[BBoxes, _Mapping]] = ..., wkb: _Optional[_Union[WkbList, _Mapping]] = ...) -> None: ...
+
+class BBox(_message.Message):
+    __slots__ = ("minx", "miny", "maxx", "maxy")
+    MINX_FIELD_NUMBER: _ClassVar[int]
+    MINY_FIELD_NUMBER: _ClassVar[int]
+    MAXX_FIELD_NUMBER: _ClassVar[int]
+    MAXY_FIELD_NUMBER: _ClassVar[int]
+    minx: float
+    miny: float
+    maxx: float
+    maxy: float
+    def __init__(self, minx: _Optional[float] = ..., miny: _Optional[float] = ..., maxx: _Optional[float] = ..., maxy: _Optional[float] = ...) -> None: ...
+
+class BBoxes(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedCompositeFieldContainer[BBox]
+    def __init__(self, values: _Optional[_Iterable[_Union[BBox, _Mapping]]] = ...) -> None: ...
+
+class WkbList(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, values: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class Windows(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedCompositeFieldContainer[Window]
+    def __init__(self, values: _Optional[_Iterable[_Union[Window, _Mapping]]] = ...) -> None: ...
+
+class Window(_message.Message):
+    __slots__ = ("col_off", "row_off", "width", "height")
+    COL_OFF_FIELD_NUMBER: _ClassVar[int]
+    ROW_OFF_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    col_off: int
+    row_off: int
+    width: int
+    height: int
+    def __init__(self, col_off: _Optional[int] = ..., row_off: _Optional[int] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
+
+class Filter(_message.Message):
+    __slots__ = ("cloud_cover_lt", "date_range", "bbox", "geometries", "split", "split_column", "ids")
+    CLOUD_COVER_LT_FIELD_NUMBER: _ClassVar[int]
+    DATE_RANGE_FIELD_NUMBER: _ClassVar[int]
+    BBOX_FIELD_NUMBER: _ClassVar[int]
+    GEOMETRIES_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    cloud_cover_lt: float
+    date_range: DateRange
+    bbox: BBox
+    geometries: Geometries
+    split: _containers.RepeatedScalarFieldContainer[str]
+    split_column: str
+    ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, cloud_cover_lt: _Optional[float] = ..., date_range: _Optional[_Union[DateRange, _Mapping]] = ..., bbox: _Optional[_Union[BBox, _Mapping]] = ..., geometries: _Optional[_Union[Geometries, _Mapping]] = ..., split: _Optional[_Iterable[str]] = ..., split_column: _Optional[str] = ..., ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class DateRange(_message.Message):
+    __slots__ = ("start", "end")
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    start: str
+    end: str
+    def __init__(self, start: _Optional[str] = ..., end: _Optional[str] = ...) -> None: ...
+
+class GridOptions(_message.Message):
+    __slots__ = ("all_touched", "target_crs")
+    ALL_TOUCHED_FIELD_NUMBER: _ClassVar[int]
+    TARGET_CRS_FIELD_NUMBER: _ClassVar[int]
+    all_touched: bool
+    target_crs: str
+    def __init__(self, all_touched: bool = ..., target_crs: _Optional[str] = ...) -> None: ...
+
+class Shard(_message.Message):
+    __slots__ = ("index", "count")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    count: int
+    def __init__(self, index: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...

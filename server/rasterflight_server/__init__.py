@@ -1,0 +1,1 @@
+"""The rasterflight server: an Arrow Flight service over indexed collections of GeoTIFFs."""

@@ -1,0 +1,50 @@
+"""Where pixels are."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from affine import Affine
+
+
+class Window(NamedTuple):
+    """A rectangle of pixels, as ``rasterio.windows.Window`` names its parts."""
+
+    col_off: int
+    row_off: int
+    width: int
+    height: int
+
+    def intersection(self, other: "Window") -> "Window | None":
+        """The common part; None when there is not one pixel."""
+        left, top = max(self.col_off, other.col_off), max(self.row_off, other.row_off)
+        right = min(self.col_off + self.width, other.col_off + other.width)
+        bottom = min(self.row_off + self.height, other.row_off + other.height)
+        if right <= left or bottom <= top:
+            return None
+        return Window(left, top, right - left, bottom - top)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The pixel grid of a raster: shape, georeference, CRS. Grids that are equal can share windows and masks."""
+
+    width: int
+    height: int
+    #: Pixel corner (col, row) -> (x, y), PixelIsArea.
+    transform: Affine
+    #: "EPSG:32618", or WKT2 where no authority code says it; None: not known.
+    crs: str | None
+
+    @property
+    def window(self) -> Window:
+        """The whole raster."""
+        return Window(0, 0, self.width, self.height)
+
+    @property
+    def axis_aligned(self) -> bool:
+        """Rows and columns run along the axes of the CRS: neither rotated nor sheared."""
+        return self.transform.b == 0.0 and self.transform.d == 0.0
+
+    def window_transform(self, window: Window) -> Affine:
+        """Transform of the pixels inside a window, as ``DatasetReader.window_transform`` computes it."""
+        return self.transform * Affine.translation(window.col_off, window.row_off)
