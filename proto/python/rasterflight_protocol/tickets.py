@@ -36,7 +36,7 @@ def unpack(ticket: bytes) -> ReadRequest:
             "the ticket is neither a google.protobuf.Any nor the JSON form of a rasterflight.v1.ReadRequest"
         ) from None
     request = ReadRequest()
-    if not envelope.Is(request.DESCRIPTOR):
+    if envelope.TypeName() != request.DESCRIPTOR.full_name:
         kind = envelope.type_url.rpartition("/")[2] or "nothing"
         raise TicketError(f"the ticket holds {kind[:100]!r}, expected 'rasterflight.v1.ReadRequest'")
     try:

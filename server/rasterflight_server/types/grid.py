@@ -47,4 +47,8 @@ class Grid:
 
     def window_transform(self, window: Window) -> Affine:
         """Transform of the pixels inside a window, as ``DatasetReader.window_transform`` computes it."""
-        return self.transform * Affine.translation(window.col_off, window.row_off)
+        a, b, c, d, e, f = self.transform[:6]
+        x = window.col_off * a + window.row_off * b + c
+        y = window.col_off * d + window.row_off * e + f
+        # There and back again in floating point, since rasterio composes a translation with the transform.
+        return Affine(a, b, c + (x - c), d, e, f + (y - f))

@@ -1,0 +1,182 @@
+"""The way in: a server, and the collections that it serves."""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+
+from rasterflight._collection import Collection
+from rasterflight._connection import Connection, json_object, schema_of
+from rasterflight._server import PrivateServer
+
+_DEFAULT_URL = "grpc://127.0.0.1:8815"
+# what a server says about each collection
+_ABOUT = ("name", "records", "bands", "crs", "extent", "time", "snapshot")
+_COLLECTIONS = pa.schema(
+    [
+        pa.field("name", pa.utf8(), nullable=False),
+        pa.field("records", pa.int64()),
+        pa.field("bands", pa.list_(pa.utf8())),
+        pa.field("dtype", pa.list_(pa.utf8())),
+        pa.field("crs", pa.list_(pa.utf8())),
+        pa.field("extent", pa.list_(pa.float64(), 4)),
+        pa.field("start", pa.timestamp("us", "UTC")),
+        pa.field("end", pa.timestamp("us", "UTC")),
+    ]
+)
+
+
+class Client:
+    """A connection to a server; made by `connect` or `local`.
+
+    Safe to share between threads. As a context manager, or by `close`, the connection is closed; a server that
+    `local` started ends with it.
+    """
+
+    def __init__(self, connection: Connection, server: PrivateServer | None = None) -> None:
+        self._connection = connection
+        self._server = server
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return self._connection.url
+
+    def collections(self) -> pa.Table:
+        """List the collections.
+
+        Returns
+        -------
+        pyarrow.Table
+            ``name``, ``records`` (int64), ``bands`` and ``dtype`` (lists of the same length), ``crs`` (of the rasters),
+            ``extent`` (minx, miny, maxx, maxy in lon/lat; null without footprints), ``start`` and ``end`` (time of the
+            first and last record, UTC).
+
+        Raises
+        ------
+        ServerUnavailableError
+            No server answers.
+        AccessError
+            The server does not let this caller in.
+        """
+        flights = self._connection.list_flights()
+        rows = [_overview(json_object(info.app_metadata, self.url, having=_ABOUT)) for info in flights]
+        return pa.Table.from_pylist(rows, schema=_COLLECTIONS)
+
+    def collection(self, name: str) -> Collection:
+        """Open a collection.
+
+        Raises
+        ------
+        CollectionNotFoundError
+            There is none of this name (a KeyError); lists what there is.
+        """
+        info = self._connection.describe(name)
+        about = json_object(info.app_metadata, self.url, having=_ABOUT)
+        return Collection(
+            self._connection,
+            name=name,
+            bands=tuple(band["name"] for band in about["bands"]),
+            schema=schema_of(info, self.url),
+            snapshot=about["snapshot"],
+            owner=self,
+        )
+
+    def healthcheck(self) -> dict[str, Any]:
+        """Ask the server how it is.
+
+        Raises
+        ------
+        ServerUnavailableError
+            No server answers.
+        """
+        return json_object(b"".join(self._connection.action("healthcheck")), self.url)
+
+    def close(self) -> None:
+        """Close the connection; running streams end with it."""
+        self._connection.close()
+        if self._server is not None:
+            self._server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<rasterflight.Client {self.url}>"
+
+
+def connect(url: str | None = None, *, token: str | None = None, timeout: float | None = None) -> Client:
+    """Connect to a server; it is called first when something is asked of it.
+
+    Parameters
+    ----------
+    url
+        ``grpc://host:port``, ``grpc+tcp://host:port``, ``grpc+tls://host:port`` or ``grpc+unix:///path/to/socket``.
+        None: the environment variable ``RASTERFLIGHT_URL``, and without it ``grpc://127.0.0.1:8815``.
+    token
+        Sent with every call as ``authorization: Bearer``; use ``grpc+tls://`` where others can listen. None: the
+        environment variable ``RASTERFLIGHT_TOKEN``, if there is one.
+    timeout
+        Seconds that a call may take, a read as a whole; None: no limit. A read can have its own.
+
+    Raises
+    ------
+    ValueError
+        The URL has another scheme, no host or port, or carries credentials.
+    """
+    url = url or os.environ.get("RASTERFLIGHT_URL") or _DEFAULT_URL
+    token = token if token is not None else os.environ.get("RASTERFLIGHT_TOKEN") or None
+    return Client(Connection(url, token=token, timeout=timeout))
+
+
+def local(
+    collections: Mapping[str, str | os.PathLike[str]], *, startup_timeout: float = 30, timeout: float | None = None
+) -> Client:
+    """Start a private server for some collections, and connect to it.
+
+    The server is another process on this machine, reached by a socket that only this user can open. It ends when the
+    client is closed or dropped with all that came from it, when the interpreter ends, and when it is killed.
+
+    Parameters
+    ----------
+    collections
+        Name to directory of the index.
+    startup_timeout
+        Seconds that the server may take to start.
+    timeout
+        As at `connect`.
+
+    Raises
+    ------
+    ServerStartError
+        The server is not installed (says how to), or did not start (says why; a RuntimeError).
+    """
+    server = PrivateServer(collections, startup_timeout)
+    return Client(Connection(server.url, timeout=timeout), server)
+
+
+def _overview(about: dict[str, Any]) -> dict[str, Any]:
+    start, end = about["time"] or (None, None)
+    return {
+        "name": about["name"],
+        "records": about["records"],
+        "bands": [band["name"] for band in about["bands"]],
+        "dtype": [band["dtype"] for band in about["bands"]],
+        "crs": about["crs"],
+        "extent": about["extent"],
+        "start": _time(start),
+        "end": _time(end),
+    }
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    time = datetime.fromisoformat(text)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time

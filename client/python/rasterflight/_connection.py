@@ -1,0 +1,126 @@
+"""One Flight connection: where it goes, what each call carries, and whose errors come out."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+from pyarrow import flight, ipc
+
+from rasterflight._failures import translated
+from rasterflight.errors import ProtocolError
+from rasterflight_protocol import pack
+from rasterflight_protocol.v1.read_pb2 import ReadRequest
+
+SCHEMES = ("grpc", "grpc+tcp", "grpc+tls", "grpc+unix")
+
+
+class Connection:
+    """A Flight client that speaks in requests and in the errors of this package; safe to share between threads.
+
+    Parameters
+    ----------
+    url
+        ``grpc://host:port``, ``grpc+tcp://``, ``grpc+tls://`` or ``grpc+unix:///path``.
+    token
+        Sent with every call as ``authorization: Bearer``.
+    timeout
+        Seconds that a call may take, a stream as a whole; None: no limit.
+
+    Raises
+    ------
+    ValueError
+        The URL has another scheme, or carries credentials; the token or the timeout cannot be used.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None, timeout: float | None = None) -> None:
+        _check_url(url)
+        # not shown: an error must not carry the token into a log
+        if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
+            raise ValueError("the token is empty, or has characters that a header cannot carry")
+        self.url = url
+        self._headers = [] if token is None else [(b"authorization", b"Bearer " + token.encode())]
+        self._timeout = _checked_timeout(timeout)
+        self._flight = flight.FlightClient(url)
+
+    def close(self) -> None:
+        """Close the connection; running streams end with it."""
+        self._flight.close()
+
+    def list_flights(self) -> list[Any]:
+        """Ask for the FlightInfo of every collection."""
+        with translated(self.url):
+            return list(self._flight.list_flights(options=self._options()))
+
+    def describe(self, name: str) -> Any:
+        """Ask for the FlightInfo of a collection."""
+        return self._info(flight.FlightDescriptor.for_path(name), None)
+
+    def plan(self, request: ReadRequest, timeout: float | None) -> Any:
+        """Ask for the FlightInfo of a read."""
+        return self._info(flight.FlightDescriptor.for_command(pack(request)), timeout)
+
+    def open(self, request: ReadRequest, timeout: float | None) -> Any:
+        """Start a read: a FlightStreamReader."""
+        with translated(self.url):
+            return self._flight.do_get(flight.Ticket(pack(request)), self._options(timeout))
+
+    def action(self, name: str) -> Iterator[bytes]:
+        """Run an action without a body, and give the bodies of its results."""
+        with translated(self.url):
+            for result in self._flight.do_action(flight.Action(name, b""), self._options()):
+                yield result.body.to_pybytes()
+
+    def _info(self, descriptor: Any, timeout: float | None) -> Any:
+        with translated(self.url):
+            return self._flight.get_flight_info(descriptor, self._options(timeout))
+
+    def _options(self, timeout: float | None = None) -> Any:
+        # gRPC hands out buffers at odd addresses; NumPy is slower on them, and C code may assume alignment
+        reading = ipc.IpcReadOptions(ensure_alignment=ipc.Alignment.At64Byte)
+        seconds = self._timeout if timeout is None else _checked_timeout(timeout)
+        return flight.FlightCallOptions(timeout=seconds, headers=self._headers, read_options=reading)
+
+
+def json_object(data: bytes, url: str, *, having: Iterable[str] = ()) -> dict[str, Any]:
+    """Read the JSON object in an answer.
+
+    Raises
+    ------
+    ProtocolError
+        It is none, or lacks a key.
+    """
+    try:
+        value = json.loads(data)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict) or not value.keys() >= set(having):
+        raise ProtocolError(f"{url} does not answer as a rasterflight server does")
+    return value
+
+
+def schema_of(info: Any, url: str) -> pa.Schema:
+    """Read the schema of a FlightInfo."""
+    with translated(url):
+        return info.schema
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES:
+        accepted = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        raise ValueError(f"the URL has the scheme {parts.scheme!r}, expected one of: {accepted}")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("the URL carries credentials: pass them as token=")
+    if parts.scheme == "grpc+unix":
+        if not parts.path:
+            raise ValueError(f"the URL {url!r} names no socket: expected grpc+unix:///path/to/socket")
+    elif not parts.hostname or not parts.port:
+        raise ValueError(f"the URL {url!r} lacks host or port: expected {parts.scheme}://host:port")
+
+
+def _checked_timeout(timeout: float | None) -> float | None:
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"timeout is {timeout!r}, expected seconds above 0 or None")
+    return timeout

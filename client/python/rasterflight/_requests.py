@@ -1,0 +1,200 @@
+"""Keywords of the read methods, made into the parts of a ReadRequest."""
+
+import datetime as dt
+import numbers
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+
+from rasterflight._geometries import AUTO, Areas, areas_from, bbox_from, crs_text
+from rasterflight.errors import BadRequestError
+from rasterflight_protocol.v1.read_pb2 import (
+    ON_ERROR_RAISE,
+    ON_ERROR_SKIP,
+    DateRange,
+    Filter,
+    GridOptions,
+    Window,
+    Windows,
+)
+
+Day = str | dt.date | np.datetime64 | None
+OnError = Literal["raise", "skip"]
+_ON_ERROR = {"raise": ON_ERROR_RAISE, "skip": ON_ERROR_SKIP}
+_SERVER_SIDE = frozenset(["backend", "cloud_config", "data_source"])
+
+
+class FilterKeywords(TypedDict, total=False):
+    """Which records take part. All that are given must hold; none is given by default."""
+
+    cloud_cover_lt: float
+    """Keep records whose ``eo:cloud_cover`` (0 to 100) is below this."""
+    date_range: tuple[Day, Day]
+    """Keep records between these two, both included. A date without a time covers its whole day (UTC), a time without
+    a zone is UTC, None is no bound."""
+    bbox: Sequence[float]
+    """Keep records whose footprint intersects ``(minx, miny, maxx, maxy)``, in lon/lat."""
+    split: str | Iterable[str]
+    """Keep records with this value, or one of these, in the column ``split_column``."""
+    split_column: str
+    """The column that ``split`` looks at; ``"split"``."""
+    ids: str | Iterable[str]
+    """Keep records with this id, or these; each must exist."""
+
+
+def filter_message(
+    keywords: Mapping[str, Any], geometries: Any = None, geometry_crs: Any = AUTO, geometry_column: str | None = None
+) -> Filter | None:
+    """Make the filter that some keywords say; None when they say nothing.
+
+    Raises
+    ------
+    TypeError
+        There is no such keyword.
+    BadRequestError
+        A value cannot be used; the rest is the server's to check.
+    """
+    _check_names(keywords)
+    message = Filter()
+    given = {name: value for name, value in keywords.items() if value is not None}
+    if "cloud_cover_lt" in given:
+        message.cloud_cover_lt = float(given["cloud_cover_lt"])
+    if "date_range" in given:
+        message.date_range.CopyFrom(_date_range(given["date_range"]))
+    if "bbox" in given:
+        message.bbox.CopyFrom(bbox_from(given["bbox"]))
+    if geometries is not None:
+        message.geometries.CopyFrom(areas_from(geometries, geometry_crs, geometry_column).message)
+    message.split.extend(_names(given["split"], "split") if "split" in given else ())
+    message.split_column = given.get("split_column", "")
+    message.ids.extend(_names(given["ids"], "ids") if "ids" in given else ())
+    return message if message.ByteSize() else None
+
+
+def check_max_concurrent(value: int) -> None:
+    """Refuse a number of parallel streams that is none.
+
+    Raises
+    ------
+    ValueError
+        It is not an integer from 1 on.
+    """
+    if not isinstance(value, numbers.Integral) or value < 1:
+        raise BadRequestError(f"max_concurrent is {value!r}, expected an integer from 1 on", field="max_concurrent")
+
+
+def band_names(bands: str | Iterable[str] | None) -> list[str]:
+    """Read the bands asked for; one may come without a list.
+
+    Raises
+    ------
+    BadRequestError
+        There is none, or one is named twice.
+    """
+    names = [] if bands is None else [bands] if isinstance(bands, str) else list(bands)
+    if not names:
+        raise BadRequestError("no bands are named", field="bands", hint="Collection.bands lists what there is")
+    _names(names, "bands")
+    for name in names:
+        if names.count(name) > 1:
+            raise BadRequestError(f"bands names {name!r} more than once", field="bands")
+    return names
+
+
+def where_from(geometries: Any, windows: Any, geometry_crs: Any, geometry_column: str | None) -> Areas | Windows | None:
+    """Read what to cut out of each record: areas, windows, or None for the whole.
+
+    Raises
+    ------
+    BadRequestError
+        Both are given; a window is not four integers with a size above 0.
+    RasterflightError
+        See `areas_from`.
+    """
+    if geometries is None:
+        return None if windows is None else _windows(windows)
+    if windows is not None:
+        raise BadRequestError("geometries and windows are both given, expected one of them", field="windows")
+    return areas_from(geometries, geometry_crs, geometry_column)
+
+
+def _windows(windows: Any) -> Windows:
+    items = list(windows)
+    if items and all(isinstance(item, numbers.Integral) for item in items):
+        items = [items]
+    if not items:
+        raise BadRequestError("windows is empty", field="windows")
+    return Windows(values=[_window(item, number) for number, item in enumerate(items, 1)])
+
+
+def _window(item: Any, number: int) -> Window:
+    parts = list(item) if isinstance(item, Iterable) else []
+    if len(parts) == len(Window.DESCRIPTOR.fields) and all(isinstance(part, numbers.Integral) for part in parts):
+        col_off, row_off, width, height = map(int, parts)
+        if width > 0 and height > 0:
+            return Window(col_off=col_off, row_off=row_off, width=width, height=height)
+    raise BadRequestError(
+        f"window {number} is {item!r}, expected integers (col_off, row_off, width, height) with a size above 0",
+        field=f"windows[{number - 1}]",
+    )
+
+
+def grid_message(*, all_touched: bool, target_crs: Any) -> GridOptions:
+    """Say how pixels are taken from the grid."""
+    return GridOptions(all_touched=all_touched, target_crs="" if target_crs is None else crs_text(target_crs))
+
+
+def on_error_value(on_error: str) -> Any:
+    """Read ``on_error``.
+
+    Raises
+    ------
+    BadRequestError
+        Neither ``"raise"`` nor ``"skip"``.
+    """
+    if on_error not in _ON_ERROR:
+        raise BadRequestError(f"on_error is {on_error!r}, expected 'raise' or 'skip'", field="on_error")
+    return _ON_ERROR[on_error]
+
+
+def _check_names(keywords: Mapping[str, Any]) -> None:
+    for name in sorted(_SERVER_SIDE.intersection(keywords)):
+        raise TypeError(f"{name}= is not for a read: it is configuration of the collection on the server")
+    unknown = sorted(set(keywords) - FilterKeywords.__annotations__.keys())
+    if unknown:
+        accepted = ", ".join(FilterKeywords.__annotations__)
+        raise TypeError(f"unexpected keyword {', '.join(unknown)}; filters are: {accepted}")
+
+
+def _names(value: str | Iterable[str], field: str) -> list[str]:
+    names = [value] if isinstance(value, str) else list(value)
+    # an empty list on the wire would mean "no condition", the contrary of what it says here
+    if not names:
+        raise BadRequestError(f"{field} is empty", field=field)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"{field} has {name!r}, expected text")
+    return names
+
+
+def _date_range(value: Any) -> DateRange:
+    try:
+        start, end = (None, None) if isinstance(value, str) else value
+    except (TypeError, ValueError):
+        start = end = None
+    if start is None and end is None:
+        raise BadRequestError(
+            f"date_range is {value!r}, expected (start, end), of which one may be None", field="date_range"
+        )
+    return DateRange(start=_iso(start), end=_iso(end))
+
+
+def _iso(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dt.date | np.datetime64):
+        return value.isoformat() if isinstance(value, dt.date) else str(value)
+    raise TypeError(f"date_range has {value!r}, expected ISO 8601 text, a date or a datetime")

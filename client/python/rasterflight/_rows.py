@@ -1,0 +1,90 @@
+"""The rows of the layout "chips", one by one."""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+# the fields of Chip after the first two, in order
+_CHIP_COLUMNS = ("cloud_cover", "collection", "geometry_id", "crs", "transform", "chip_height", "chip_width")
+#: Columns without which rows are no chips.
+CHIP_COLUMNS = frozenset(["record_id", "datetime", *_CHIP_COLUMNS, "row_off", "height", "width"])
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """The pixels of one record under one area; bands on another grid make a chip of their own."""
+
+    record_id: str
+    #: Time of the record, UTC.
+    datetime: dt.datetime | None
+    #: The record's ``eo:cloud_cover``, 0 to 100.
+    cloud_cover: float | None
+    collection: str
+    #: 1-based position of the area, or of the window, in the input; None: the whole record.
+    geometry_id: int | None
+    #: CRS of the pixels; None: not known.
+    crs: str | None
+    #: ``[a, b, c, d, e, f]`` as in ``affine.Affine``: corner (col, row) of a pixel to (x, y).
+    transform: list[float] | None
+    #: Shape of the pixels.
+    height: int
+    width: int
+    #: Band name to ``[height, width]``, in the band's own dtype, in the order asked for.
+    pixels: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Block(NamedTuple):
+    """A row: strips of some bands of a chip, as wide as the chip."""
+
+    #: The chip, still without pixels.
+    chip: Chip
+    row_off: int
+    height: int
+    #: Band name to ``[height, width]``, views of the batch.
+    strips: dict[str, np.ndarray]
+
+
+class Failed(NamedTuple):
+    """A row that says why a record could not be read."""
+
+    record_id: str
+
+
+class _Pixels:
+    """A band's column of a batch."""
+
+    def __init__(self, column: pa.ListArray) -> None:
+        self._valid = column.is_valid().to_pylist() if column.null_count else None
+        self._offsets = column.offsets.to_pylist()
+        self._values: np.ndarray = column.values.to_numpy(zero_copy_only=True)
+
+    def strip(self, row: int, height: int, width: int) -> np.ndarray | None:
+        """View the pixels of a row; None when the row is not about this band."""
+        if self._valid is not None and not self._valid[row]:
+            return None
+        return self._values[self._offsets[row] : self._offsets[row + 1]].reshape(height, width)
+
+
+def rows(batch: pa.RecordBatch, bands: Sequence[str]) -> Iterator[Block | Failed]:
+    """Read the rows of a batch; pixels are not copied."""
+
+    def values(name: str) -> list[Any]:
+        return list(batch.column(name).to_pylist())
+
+    microseconds = batch.column("datetime").cast(pa.int64()).to_pylist()
+    times = [None if value is None else _EPOCH + dt.timedelta(microseconds=value) for value in microseconds]
+    chips: Iterator[Any] = zip(values("record_id"), times, *map(values, _CHIP_COLUMNS), strict=True)
+    places = zip(values("row_off"), values("height"), values("width"), strict=True)
+    errors = values("error") if "error" in batch.schema.names else [None] * batch.num_rows
+    pixels = {band: _Pixels(batch.column(band)) for band in bands}
+    for row, (fields, (row_off, height, width), error) in enumerate(zip(chips, places, errors, strict=True)):
+        if error is not None:
+            yield Failed(fields[0])
+            continue
+        strips = {band: column.strip(row, height, width) for band, column in pixels.items()}
+        yield Block(Chip(*fields), row_off, height, {band: s for band, s in strips.items() if s is not None})

@@ -1,0 +1,180 @@
+"""The command line: look at collections, and read them into files."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from rasterflight._client import Client, connect, local
+from rasterflight._output import WRITERS, check_output
+from rasterflight._vectors import read_areas
+from rasterflight.errors import CollectionNotFoundError, RasterflightError
+
+_FAILED = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; errors go to stderr in one line.
+
+    Returns
+    -------
+    int
+        0, or 1 after an error. Wrong usage ends with status 2.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        with _client(options) as client:
+            options.run(client, options)
+    except (RasterflightError, ImportError, OSError, TypeError, ValueError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return _FAILED
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return _FAILED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rasterflight",
+        description="Read collections of rasters from a rasterflight server.",
+        epilog="RASTERFLIGHT_URL is the default of --url. A token is taken from RASTERFLIGHT_TOKEN only.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, what in (
+        ("ls", _ls, "list the collections"),
+        ("info", _info, "describe a collection"),
+        ("plan", _plan, "say what a read would do, without reading pixels"),
+        ("read", _read, "read pixels into a file"),
+    ):
+        command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
+        command.set_defaults(run=run)
+        command.add_argument("--url", help="where the server is")
+        command.add_argument(
+            "--local",
+            action="append",
+            metavar="NAME=DIR",
+            type=_name_and_directory,
+            help="start a private server for this index instead (repeatable)",
+        )
+        if run is not _ls:
+            command.add_argument("name", metavar="NAME", help="collection")
+        if run in (_plan, _read):
+            _add_read_options(command)
+        if run is _read:
+            command.add_argument("--on-error", choices=("raise", "skip"), default="raise", help="when a record fails")
+            command.add_argument("-o", "--output", required=True, metavar="OUT", help=f"file: {', '.join(WRITERS)}")
+    return parser
+
+
+def _add_read_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--bands", required=True, metavar="B1,B2", type=_comma_separated)
+    area = command.add_mutually_exclusive_group()
+    area.add_argument("--bbox", metavar="MINX,MINY,MAXX,MAXY", type=_bbox, help="area to cut out")
+    area.add_argument("--geometries", metavar="FILE", help="areas to cut out: .geojson, .gpkg or .parquet")
+    command.add_argument("--geometry-crs", default="auto", metavar="CRS", help="CRS of --bbox or --geometries")
+    command.add_argument("--date-range", metavar="START/END", type=_date_range, help="ISO 8601; '..' is no bound")
+    command.add_argument("--cloud-cover-lt", metavar="PERCENT", type=float)
+    command.add_argument("--ids", metavar="ID1,ID2", type=_comma_separated)
+    command.add_argument("--all-touched", action="store_true", help="every pixel that an area touches")
+
+
+def _client(options: argparse.Namespace) -> Client:
+    return local(dict(options.local)) if options.local else connect(options.url)
+
+
+def _ls(client: Client, _: argparse.Namespace) -> None:
+    rows = [
+        (row["name"], str(row["records"]), _span(row), ",".join(row["bands"]))
+        for row in client.collections().to_pylist()
+    ]
+    head = ("NAME", "RECORDS", "TIME", "BANDS")
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _info(client: Client, options: argparse.Namespace) -> None:
+    collection = client.collection(options.name)
+    listed = client.collections()
+    rows = listed.filter(pc.equal(listed["name"], options.name)).to_pylist()
+    if not rows:
+        raise CollectionNotFoundError("the collection is gone", collection=options.name)
+    (row,) = rows
+    facts = {
+        "name": row["name"],
+        "records": row["records"],
+        "time": _span(row),
+        "bands": ", ".join(f"{band} ({dtype})" for band, dtype in zip(row["bands"], row["dtype"], strict=True)),
+        "crs": ", ".join(row["crs"]),
+        "extent": "-" if row["extent"] is None else ", ".join(f"{edge:g}" for edge in row["extent"]),
+        "columns": ", ".join(collection.schema.names),
+        "snapshot": collection.snapshot,
+    }
+    width = max(map(len, facts))
+    for label, value in facts.items():
+        print(f"{label:{width}}  {value}")
+
+
+def _plan(client: Client, options: argparse.Namespace) -> None:
+    print(client.collection(options.name).plan(**_keywords(options)))
+
+
+def _read(client: Client, options: argparse.Namespace) -> None:
+    output = Path(options.output)
+    write = check_output(output)
+    keywords = _keywords(options)
+    collection = client.collection(options.name)
+    write(collection, output, progress=sys.stderr.isatty(), on_error=options.on_error, **keywords)
+
+
+def _keywords(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "geometries": options.bbox if options.geometries is None else read_areas(Path(options.geometries)),
+        "bands": options.bands,
+        "geometry_crs": options.geometry_crs,
+        "all_touched": options.all_touched,
+        "date_range": options.date_range,
+        "cloud_cover_lt": options.cloud_cover_lt,
+        "ids": options.ids,
+    }
+
+
+def _span(row: dict[str, Any]) -> str:
+    def day(time: datetime | None) -> str:
+        return "-" if time is None else time.date().isoformat()
+
+    return f"{day(row['start'])} to {day(row['end'])}"
+
+
+def _comma_separated(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("expected one name or several, separated by commas")
+    return names
+
+
+def _bbox(text: str) -> tuple[float, ...]:
+    try:
+        minx, miny, maxx, maxy = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not minx,miny,maxx,maxy") from None
+    return minx, miny, maxx, maxy
+
+
+def _date_range(text: str) -> tuple[str | None, str | None]:
+    start, slash, end = text.partition("/")
+    if not slash:
+        raise argparse.ArgumentTypeError(f"{text!r} is not START/END")
+    return (None if start in ("", "..") else start), (None if end in ("", "..") else end)
+
+
+def _name_and_directory(text: str) -> tuple[str, str]:
+    name, _, directory = text.partition("=")
+    if not name or not directory:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=DIR")
+    return name, directory

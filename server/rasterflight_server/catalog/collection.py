@@ -1,0 +1,236 @@
+"""A collection that is being served: its records, bands and files."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import shapely
+
+from rasterflight_protocol import ErrorCode
+from rasterflight_protocol.v1.read_pb2 import Filter
+from rasterflight_server.catalog.assets import AssetsFile
+from rasterflight_server.catalog.database import BOUNDS, ROW, Database, quoted
+from rasterflight_server.catalog.filters import (
+    CLOUD_COVER,
+    Box,
+    Condition,
+    checked_box,
+    conditions,
+    has_cloud_cover,
+    overlap,
+)
+from rasterflight_server.catalog.format import RECORDS
+from rasterflight_server.catalog.manifest import BandEntry, Manifest
+from rasterflight_server.errors import BadIndexError, RequestError
+from rasterflight_server.types import Asset
+
+_NAMED_IDS: Final = 5
+_OPEN_TRIES: Final = 3
+
+
+class Collection:
+    """One snapshot of an index, open for any number of threads. Made by ``Collection.open``."""
+
+    def __init__(self, directory: Path, manifest: Manifest) -> None:
+        snapshot = directory / manifest.snapshot
+        self.manifest = manifest
+        self._assets = AssetsFile(snapshot, manifest, directory.parent)
+        self._database = Database(snapshot / RECORDS)
+        #: Bands by their own names, in the order of the index.
+        self.bands: Mapping[str, BandEntry] = MappingProxyType({band.name: band for band in manifest.bands})
+        self._crs = {crs.name: (crs.wkt, crs.projjson) for crs in manifest.crs}
+
+    @classmethod
+    def open(cls, path: str | Path, *, name: str | None = None) -> "Collection":
+        """Open an index.
+
+        Parameters
+        ----------
+        path
+            Directory of the index.
+        name
+            Name to serve it by; None: its own.
+
+        Raises
+        ------
+        BadIndexError
+            It is not an index, is damaged, or is too new for this server.
+        """
+        directory = Path(path).resolve()
+        manifest = Manifest.read(directory)
+        for _ in range(_OPEN_TRIES):
+            try:
+                return cls(directory, replace(manifest, name=name or manifest.name))
+            except BadIndexError:
+                # A rebuild removes the old snapshot after the new manifest is in place.
+                latest = Manifest.read(directory)
+                if latest.snapshot == manifest.snapshot:
+                    raise
+                manifest = latest
+        raise BadIndexError(f"the index {directory.name!r} is being rebuilt over and over")
+
+    @property
+    def name(self) -> str:
+        """Name of the collection."""
+        return self.manifest.name
+
+    @property
+    def snapshot(self) -> str:
+        """Id of the index version; a rebuild with another outcome has another."""
+        return self.manifest.snapshot
+
+    @property
+    def records_schema(self) -> pa.Schema:
+        """Schema of the records layout: ``rasterflight_protocol.records_schema`` with the collection's own columns."""
+        return self._database.schema
+
+    def summary(self) -> dict[str, Any]:
+        """Facts for listings: name, snapshot, records, bands ``{name: dtype}``, crs names, extent, time_range.
+
+        ``extent`` is (minx, miny, maxx, maxy) in lon/lat, ``time_range`` two RFC 3339 texts; either may be None.
+        """
+        manifest = self.manifest
+        return {
+            "name": self.name,
+            "snapshot": self.snapshot,
+            "records": manifest.records,
+            "bands": {band.name: band.dtypes[0] for band in manifest.bands},
+            "crs": [crs.name for crs in manifest.crs],
+            "extent": manifest.extent,
+            "time_range": manifest.time_range,
+        }
+
+    def resolve_band(self, name: str) -> BandEntry:
+        """Find a band by its name, or by another name that it answers to.
+
+        Raises
+        ------
+        RequestError
+            UNKNOWN_BAND: no band, or several, answer to the name.
+        """
+        band = self.bands.get(name)
+        if band is not None:
+            return band
+        found = [band for band in self.bands.values() if name in band.aliases]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(repr(band.name) for band in found)
+            message = f"band {name!r} may be any of: {names}"
+            hint = "ask for it by one of these"
+        else:
+            known = [*self.bands, *dict.fromkeys(alias for band in self.bands.values() for alias in band.aliases)]
+            near = get_close_matches(name, known, n=3)
+            message = f"there is no band {name!r}"
+            hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+            hint += f"bands: {', '.join(self.bands)}"
+        raise RequestError(ErrorCode.UNKNOWN_BAND, message, field="bands", collection=self.name, hint=hint)
+
+    def crs_definition(self, name: str) -> tuple[str, dict[str, Any]]:
+        """WKT2 and PROJJSON of a CRS that ``Grid.crs`` or the column ``crs`` names; KeyError for any other."""
+        return self._crs[name]
+
+    def select(self, filters: Sequence[Filter], bounds: Box | None = None) -> pa.Table:
+        """Records that match all filters, but for ``Filter.geometries``, which the caller tests.
+
+        Parameters
+        ----------
+        filters
+            As they stand in the ticket.
+        bounds
+            (minx, miny, maxx, maxy) in OGC:CRS84: only records whose footprint bounds meet it.
+
+        Returns
+        -------
+        pyarrow.Table
+            row int64, id utf8, datetime timestamp[us] (naive UTC), geometry binary (WKB, OGC:CRS84), xmin, ymin, xmax, ymax,
+            cloud_cover float64; sorted by datetime (null last), then id.
+
+        Raises
+        ------
+        RequestError
+            BAD_REQUEST naming the field, or RECORD_NOT_FOUND naming the ids.
+        """
+        schema = self.records_schema
+        where = conditions(filters, schema)
+        for i, item in enumerate(filters):
+            self._check_ids(item.ids, f"filters[{i}].ids")
+        if bounds is not None:
+            where.append(overlap(bounds))
+        table = self._database.query(_select(where, schema), [value for part in where for value in part.parameters])
+        for i, item in enumerate(filters):
+            if item.HasField("bbox"):
+                table = _intersecting(table, checked_box(item.bbox, f"filters[{i}].bbox"))
+        return table
+
+    def records(self, rows: npt.NDArray[np.int64]) -> pa.Table:
+        """Return whole records by number, in the order given, in ``records_schema``."""
+        columns = [_column(field) for field in self.records_schema]
+        sql = (
+            f"SELECT {', '.join(columns)} FROM unnest(?::BIGINT[]) WITH ORDINALITY AS wanted(number, place)"  # noqa: S608
+            f" JOIN records ON {quoted(ROW)} = wanted.number ORDER BY wanted.place"
+        )
+        return self._database.query(sql, [rows.tolist()]).cast(self.records_schema)
+
+    def assets(self, row: int, slots: Iterable[int]) -> list[Asset | None]:
+        """Files of one record, by the numbers of their slots; None where the record has none."""
+        return [self._assets.get(row, slot) for slot in slots]
+
+    def close(self) -> None:
+        """Free the records."""
+        self._database.close()
+
+    def _check_ids(self, ids: Sequence[str], field: str) -> None:
+        if not ids:
+            return
+        sql = "SELECT DISTINCT id FROM unnest(?::VARCHAR[]) AS wanted(id) ANTI JOIN records USING (id) ORDER BY id"
+        unknown = self._database.query(sql, [list(ids)]).column("id").to_pylist()
+        if unknown:
+            named = ", ".join(repr(record[:100]) for record in unknown[:_NAMED_IDS])
+            more = f" and {len(unknown) - _NAMED_IDS} more" if len(unknown) > _NAMED_IDS else ""
+            raise RequestError(
+                ErrorCode.RECORD_NOT_FOUND,
+                f"the collection has no record {named}{more}",
+                field=field,
+                collection=self.name,
+            )
+
+
+def _select(where: Sequence[Condition], schema: pa.Schema) -> str:
+    cloud_cover = f"CAST({quoted(CLOUD_COVER)} AS DOUBLE)" if has_cloud_cover(schema) else "CAST(NULL AS DOUBLE)"
+    bounds = ", ".join(f"{quoted(name)} AS {name.rpartition(':')[2]}" for name in BOUNDS)
+    condition = " AND ".join(f"({part.sql})" for part in where) or "true"
+    return (
+        f"SELECT {quoted(ROW)} AS row, id, datetime, geometry, {bounds}, {cloud_cover} AS cloud_cover"  # noqa: S608
+        f" FROM records WHERE {condition} ORDER BY datetime NULLS LAST, id"
+    )
+
+
+def _column(field: pa.Field) -> str:
+    if field.name != "bbox":
+        return quoted(field.name)
+    parts = ", ".join(f"{name.rpartition(':')[2]} := {quoted(name)}" for name in BOUNDS)
+    return f"CASE WHEN {quoted(BOUNDS[0])} IS NULL THEN NULL ELSE struct_pack({parts}) END AS bbox"
+
+
+def _intersecting(table: pa.Table, box: Box) -> pa.Table:
+    """Keep rows whose footprint, not only its bounds, meets the box."""
+    minx, miny, maxx, maxy = box
+    inside = pc.and_(
+        pc.and_(pc.greater_equal(table["xmin"], minx), pc.less_equal(table["xmax"], maxx)),
+        pc.and_(pc.greater_equal(table["ymin"], miny), pc.less_equal(table["ymax"], maxy)),
+    )
+    keep = inside.to_numpy().copy()
+    unsure = np.flatnonzero(~keep)
+    footprints = shapely.from_wkb(table["geometry"].take(unsure).to_numpy())
+    area = shapely.box(minx, miny, maxx, maxy)
+    shapely.prepare(area)
+    keep[unsure] = shapely.intersects(area, footprints)
+    return table.filter(pa.array(keep))

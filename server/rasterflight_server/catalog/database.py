@@ -1,0 +1,101 @@
+"""The records of an index as a DuckDB table in memory."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rasterflight_protocol import records_schema
+from rasterflight_protocol.schemas import RECORDS_COLUMNS
+from rasterflight_server.catalog.format import RECORDS
+from rasterflight_server.errors import BadIndexError
+
+#: Columns beside those of the records; ``ingest.properties`` gives no property such a name.
+ROW: Final = "rasterflight:row"
+BOUNDS: Final = ("rasterflight:xmin", "rasterflight:ymin", "rasterflight:xmax", "rasterflight:ymax")
+
+# No files, no network, no extensions, and no way back.
+_LOCKDOWN: Final = (
+    "SET autoinstall_known_extensions = false",
+    "SET autoload_known_extensions = false",
+    "SET enable_external_access = false",
+    "SET lock_configuration = true",
+)
+
+
+class Database:
+    """The table ``records``; any number of threads may query it at once.
+
+    Its columns are those of ``records.parquet``, but for: the record's number (``ROW``), the parts of ``bbox`` (``BOUNDS``),
+    ``datetime`` as naive UTC, ``geometry`` as a plain BLOB.
+
+    Raises
+    ------
+    BadIndexError
+        ``records.parquet`` is missing or damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        table = _load(path)
+        properties = [field for field in table.schema if field.name not in RECORDS_COLUMNS]
+        #: Schema of ``records.parquet``.
+        self.schema: pa.Schema = records_schema(properties)
+        self._connection = duckdb.connect(":memory:")
+        self._connection.execute("SET preserve_insertion_order = true")
+        self._connection.register("source", _flat(table))
+        self._connection.execute("CREATE TABLE records AS FROM source")
+        self._connection.unregister("source")
+        for statement in _LOCKDOWN:
+            self._connection.execute(statement)
+
+    def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pa.Table:
+        """Run one statement; values go in as parameters only."""
+        cursor = self._connection.cursor()
+        try:
+            return cursor.sql(sql, params=parameters or None).to_arrow_table()
+        finally:
+            cursor.close()
+
+    def close(self) -> None:
+        """Free the table."""
+        self._connection.close()
+
+
+def quoted(column: str) -> str:
+    """Spell a column name as a SQL identifier."""
+    return '"' + column.replace('"', '""') + '"'
+
+
+def _load(path: Path) -> pa.Table:
+    try:
+        table = pq.ParquetFile(path).read()
+    except FileNotFoundError:
+        raise BadIndexError(f"{RECORDS} of the index is missing", hint="build the index again") from None
+    except (OSError, pa.ArrowException):
+        raise BadIndexError(f"{RECORDS} of the index is damaged", hint="build the index again") from None
+    if table.schema.names[: len(RECORDS_COLUMNS)] != records_schema().names:
+        raise BadIndexError(f"{RECORDS} of the index has other columns", hint="build the index again")
+    return table
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    """Columns that DuckDB takes as they are: no extension type, no struct, no time zone."""
+    bbox = table.column("bbox")
+    columns = {ROW: pa.array(np.arange(table.num_rows))}
+    columns |= {name: pc.struct_field(bbox, name.rpartition(":")[2]) for name in BOUNDS}
+    for name in table.column_names:
+        match name:
+            case "bbox":
+                continue
+            case "datetime":
+                columns[name] = table.column(name).cast(pa.timestamp("us"))
+            case "geometry":
+                columns[name] = table.column(name).cast(pa.binary())
+            case _:
+                columns[name] = table.column(name)
+    return pa.table(columns)

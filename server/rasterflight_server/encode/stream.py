@@ -1,0 +1,157 @@
+"""The stream of pixels: batches are read ahead of the one that is sent, within bounds, and come in order."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from rasterflight_protocol.v1.plan_pb2 import Progress
+from rasterflight_server.encode.budget import LookaheadBudget
+from rasterflight_server.encode.chips import ChipsBatch, plan_schema
+from rasterflight_server.errors import ServiceError, SourceError
+from rasterflight_server.plan.blocks import Block, batches, block_windows
+from rasterflight_server.plan.cutouts import RecordCut
+from rasterflight_server.plan.estimate import samples_by_asset
+from rasterflight_server.plan.masks import Masks
+from rasterflight_server.plan.planner import ReadPlan
+from rasterflight_server.read.reader import Pending, Piece, Reader
+from rasterflight_server.read.workers import Workers
+
+#: One stream works ahead by this many bytes of pixels at the most.
+LOOKAHEAD_BYTES = 32 << 20
+
+
+@dataclass(slots=True)
+class _Started:
+    batch: ChipsBatch
+    pending: Pending
+    #: Row of the batch that each piece belongs to.
+    rows: list[int]
+    #: Bytes taken from the shared budget.
+    taken: int
+
+
+class ChipsStream:
+    """Record batches that answer a plan.
+
+    Parameters
+    ----------
+    plan
+        What to read.
+    workers
+        Who reads.
+    budget
+        Shared by all streams of the process.
+    """
+
+    def __init__(self, plan: ReadPlan, workers: Workers, budget: LookaheadBudget) -> None:
+        self.schema: pa.Schema = plan_schema(plan)
+        self._plan = plan
+        self._budget = budget
+        self._reader = Reader(workers)
+        areas = plan.request.areas
+        self._masks = None if areas is None else Masks(areas, all_touched=plan.request.all_touched)
+
+    def batches(self, check: Callable[[], None]) -> Iterator[tuple[pa.RecordBatch, Progress]]:
+        """Read; closing the iterator at any point frees everything.
+
+        Parameters
+        ----------
+        check
+            Called now and then; raises when the caller has gone.
+        """
+        started: deque[_Started] = deque()
+        coming = self._starting()
+        progress = Progress(bytes_total=self._plan.nbytes)
+        try:
+            while True:
+                self._fill(started, coming)
+                if not started:
+                    return
+                current = started.popleft()
+                batch = self._complete(current, check)
+                self._budget.give_back(current.taken)
+                progress.bytes_done += current.batch.nbytes
+                del current
+                yield batch, progress
+                del batch
+        finally:
+            self._reader.close()
+            for left in started:
+                self._budget.give_back(left.taken)
+
+    def _fill(self, started: deque[_Started], coming: Iterator[_Started]) -> None:
+        """Start batches until enough are under way."""
+        ahead = sum(item.batch.nbytes for item in started)
+        while ahead < LOOKAHEAD_BYTES:
+            share = self._plan.request.batch_bytes if started else 0
+            if share and not self._budget.try_take(share):
+                return
+            item = next(coming, None)
+            if item is None:
+                self._budget.give_back(share)
+                return
+            item.taken = share
+            ahead += item.batch.nbytes
+            started.append(item)
+
+    def _starting(self) -> Iterator[_Started]:
+        areas = self._plan.request.areas
+        sizes = [] if areas is None else [len(wkb) for wkb in areas.wkb]
+        for items in batches(self._announced(), self._plan.request.batch_bytes, sizes):
+            batch = ChipsBatch(self._plan, self.schema, items)
+            pieces, rows = self._pieces(batch)
+            yield _Started(batch, self._reader.start(pieces), rows, 0)
+
+    def _announced(self) -> Iterator[RecordCut]:
+        """The records; before each, the reader is told which tiles will be asked for, and how often."""
+        for record in self._plan.records:
+            for cut in record.cuts:
+                windows = block_windows(cut, self._plan.request.batch_bytes)
+                for asset, samples in samples_by_asset(cut):
+                    self._reader.expect(asset, 0, samples, windows)
+            yield record
+
+    def _pieces(self, batch: ChipsBatch) -> tuple[list[Piece], list[int]]:
+        pieces, rows = [], []
+        for row, item in enumerate(batch.items):
+            if not isinstance(item, Block):
+                continue
+            for band in item.chip.cut.bands:
+                fill = band.fill
+                out = batch.array(row, band.column)
+                record_id = item.chip.record.id
+                pieces.append(Piece(record_id, band.asset, 0, band.sample, item.window, out, fill))
+                rows.append(row)
+        return pieces, rows
+
+    def _complete(self, started: _Started, check: Callable[[], None]) -> pa.RecordBatch:
+        errors = self._reader.wait(started.pending, check)
+        failed: dict[int, ServiceError] = {}
+        for piece, error in sorted(errors.items()):
+            failed.setdefault(started.rows[piece], self._locate(error))
+        if failed and not self._plan.request.skip_errors:
+            raise failed[min(failed)]
+        for row, item in enumerate(started.batch.items):
+            if isinstance(item, Block) and row not in failed:
+                self._mask(started.batch, row, item)
+        return started.batch.finish(failed)
+
+    def _locate(self, error: SourceError) -> ServiceError:
+        error.collection = self._plan.collection.name
+        return error
+
+    def _mask(self, batch: ChipsBatch, row: int, block: Block) -> None:
+        """Set the pixels outside the area to nodata, or 0."""
+        if self._masks is None:
+            return
+        chip = block.chip
+        spans = self._masks.spans(chip.number, chip.cut.grid, chip.window)
+        if spans.covers_all:
+            return
+        outside = ~spans.mask(block.row_start, block.row_stop)
+        for band in chip.cut.bands:
+            fill = band.fill
+            np.copyto(batch.array(row, band.column), fill, where=outside)

@@ -1,0 +1,1 @@
+"""The service as Arrow Flight shows it."""

@@ -1,0 +1,73 @@
+"""The one place where errors become what callers see: nothing else may leave the server.
+
+Anything but a Flight error would send the server's traceback to the caller, so every RPC and every stream runs inside
+``guard``: what is meant for the caller is told with its ``ErrorDetail``, what is not is logged here and becomes INTERNAL.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow.flight as fl
+
+from rasterflight_protocol import ERROR_TRAILER, ErrorCode
+from rasterflight_protocol.v1.error_pb2 import ErrorDetail
+from rasterflight_server.errors import ServiceError
+
+_log = logging.getLogger("rasterflight_server")
+
+#: Callers read trailers only up to 8 KiB.
+_MAX_TEXT = 2000
+
+#: Codes for which pyarrow has a class of its own (and gRPC a status); all others travel as FlightServerError.
+_CLASSES: dict[ErrorCode, type[fl.FlightError]] = {
+    ErrorCode.UNAUTHENTICATED: fl.FlightUnauthenticatedError,
+    ErrorCode.FORBIDDEN: fl.FlightUnauthorizedError,
+    ErrorCode.SOURCE_UNAVAILABLE: fl.FlightUnavailableError,
+    ErrorCode.BUSY: fl.FlightUnavailableError,
+    ErrorCode.DRAINING: fl.FlightUnavailableError,
+    ErrorCode.DEADLINE: fl.FlightTimedOutError,
+    ErrorCode.INTERNAL: fl.FlightInternalError,
+}
+
+
+def error_detail(error: ServiceError, request_id: str) -> ErrorDetail:
+    """What a caller is told."""
+    return ErrorDetail(
+        code=error.code.code,
+        message=error.message[:_MAX_TEXT],
+        request_id=request_id,
+        retryable=error.code.retryable,
+        collection=error.collection[:_MAX_TEXT],
+        record=error.record[:_MAX_TEXT],
+        asset=error.asset[:_MAX_TEXT],
+        field=error.field[:_MAX_TEXT],
+        hint=error.hint[:_MAX_TEXT],
+    )
+
+
+def flight_error(error: ServiceError, request_id: str) -> fl.FlightError:
+    """The Flight error that carries it."""
+    detail = error_detail(error, request_id)
+    class_ = _CLASSES.get(error.code, fl.FlightServerError)
+    return class_(f"[{error.code.code}] {str(error)[:_MAX_TEXT]}", extra_info=detail.SerializeToString())
+
+
+@contextmanager
+def guard(context: fl.ServerCallContext, request_id: str) -> Iterator[None]:
+    """Let nothing but Flight errors out, and put the detail into the trailers too."""
+    try:
+        yield
+    except (fl.FlightError, GeneratorExit):
+        raise
+    except ServiceError as error:
+        raise _told(context, error, request_id) from None
+    except Exception:  # noqa: BLE001 - the last line of defence: logged in full, told without a detail of the server
+        _log.exception("request %s failed", request_id)
+        bug = ServiceError(ErrorCode.INTERNAL, f"the server failed; its log says why under request {request_id}")
+        raise _told(context, bug, request_id) from None
+
+
+def _told(context: fl.ServerCallContext, error: ServiceError, request_id: str) -> fl.FlightError:
+    context.add_trailer(ERROR_TRAILER, error_detail(error, request_id).SerializeToString())
+    return flight_error(error, request_id)

@@ -1,0 +1,101 @@
+"""The life of a server process: start, serve, drain, end."""
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+from rasterflight_server.catalog import Collection
+from rasterflight_server.flight.listen import Listen
+from rasterflight_server.flight.server import FlightServer
+from rasterflight_server.flight.service import Service
+
+_log = logging.getLogger("rasterflight_server")
+
+#: How long gRPC may take to close after the last stream ended.
+_CLOSE_SECONDS = 2.0
+
+
+def serve(collections: Mapping[str, Path], location: str, *, grace: float, lifeline: bool) -> None:
+    """Serve collections until a signal comes; does not return, the process ends with status 0.
+
+    SIGTERM or SIGINT: new calls are refused as DRAINING, running streams may finish within the grace. A second
+    signal ends the process at once. When the server is ready it prints ``listening on LOCATION``.
+
+    Parameters
+    ----------
+    collections
+        Name under which to serve -> directory of the index.
+    location
+        ``grpc://host:port`` (port 0: any free one) or ``grpc+unix:///path``.
+    grace
+        Seconds that running streams may take after the signal.
+    lifeline
+        Also end when standard input is closed: the process that started this one has gone. A socket file's folder,
+        made for this server alone, is removed with it.
+
+    Raises
+    ------
+    ServiceError
+        An index cannot be used, or the location cannot be listened on.
+    """
+    listen = Listen.parse(location)
+    service = Service({name: Collection.open(path, name=name) for name, path in collections.items()})
+    listen.check_free()
+    server = FlightServer(location, service)
+    ending = _Ending(grace)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ending.on_signal)
+    if lifeline:
+        threading.Thread(target=ending.on_end_of_input, daemon=True, name="lifeline").start()
+    print(f"listening on {listen.at(server.port)}", flush=True)  # noqa: T201 - those who start the server wait for it
+    ending.event.wait()
+    _drain(server, service, ending.grace)
+    listen.remove()
+    if lifeline and listen.path is not None:
+        with contextlib.suppress(OSError):
+            listen.path.parent.rmdir()
+    logging.shutdown()
+    sys.stdout.flush()
+    # Threads of gRPC, or of a store that does not answer, must not hold up the end.
+    os._exit(0)
+
+
+class _Ending:
+    """When and how patiently to end."""
+
+    def __init__(self, grace: float) -> None:
+        self.event = threading.Event()
+        self.grace = grace
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signature of signal handlers
+        if self.event.is_set():
+            os._exit(128 + number)
+        self.event.set()
+
+    def on_end_of_input(self) -> None:
+        # Raw reads: at the end of the interpreter a buffered reader would wait for its lock.
+        while os.read(sys.stdin.fileno(), 4096):
+            continue
+        self.grace = 0.0
+        self.event.set()
+
+
+def _drain(server: FlightServer, service: Service, grace: float) -> None:
+    """Let running streams finish, then close."""
+    server.calls.drain()
+    deadline = time.monotonic() + grace
+    while (running := service.telemetry.snapshot()["streams"]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if running:
+        _log.warning("%d streams did not finish within %g s and are cut off", running, grace)
+    service.workers.close()
+    closing = threading.Thread(target=server.shutdown, daemon=True)
+    closing.start()
+    closing.join(_CLOSE_SECONDS)

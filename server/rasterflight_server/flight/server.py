@@ -1,0 +1,203 @@
+"""The Flight server: RPCs in, streams out."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.flight as fl
+
+from rasterflight_protocol import ErrorCode, pack
+from rasterflight_protocol.v1.plan_pb2 import Plan
+from rasterflight_protocol.v1.read_pb2 import LAYOUT_RECORDS, ReadRequest
+from rasterflight_server.catalog import Collection
+from rasterflight_server.encode.chips import plan_schema
+from rasterflight_server.encode.records import RecordsStream
+from rasterflight_server.encode.stream import ChipsStream
+from rasterflight_server.errors import RequestError, ServiceError
+from rasterflight_server.flight.actions import ACTIONS, run_action
+from rasterflight_server.flight.boundary import guard
+from rasterflight_server.flight.calls import CallFactory, request_id
+from rasterflight_server.flight.service import Service, is_records, shard_requests
+from rasterflight_server.plan.estimate import estimate
+from rasterflight_server.plan.planner import plan_read
+from rasterflight_server.plan.request import Request
+
+#: How long a plan's tickets are promised to work; they go on working while the snapshot is served.
+_TICKET_LIFE = timedelta(hours=1)
+
+
+class FlightServer(fl.FlightServerBase):
+    """Serves collections over Arrow Flight.
+
+    Parameters
+    ----------
+    location
+        Where to listen: ``grpc://host:port`` or ``grpc+unix:///path``.
+    service
+        What to serve.
+    """
+
+    def __init__(self, location: str, service: Service) -> None:
+        self.calls = CallFactory()
+        self.service = service
+        super().__init__(location, middleware={CallFactory.NAME: self.calls})
+
+    def list_flights(self, context: fl.ServerCallContext, criteria: bytes) -> Iterator[fl.FlightInfo]:  # noqa: ARG002
+        """All collections, as flights of their records."""
+        with guard(context, request_id(context)):
+            infos = [self._collection_info(collection) for _, collection in sorted(self.service.collections.items())]
+        return iter(infos)
+
+    def get_flight_info(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
+        """Plan a read (command: a ticket), or describe a collection (path: its name)."""
+        with guard(context, request_id(context)):
+            if descriptor.descriptor_type == fl.DescriptorType.PATH:
+                return self._collection_info(self.service.collection(_collection_name(descriptor)))
+            request, collection = self.service.request(descriptor.command)
+            if is_records(request):
+                return self._records_info(collection, request, descriptor)
+            return _chips_info(collection, request, descriptor)
+
+    def get_schema(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.SchemaResult:
+        """The schema alone of what ``get_flight_info`` describes."""
+        return fl.SchemaResult(self.get_flight_info(context, descriptor).schema)
+
+    def do_get(self, context: fl.ServerCallContext, ticket: fl.Ticket) -> fl.FlightDataStream:
+        """Stream the rows that a ticket asks for."""
+        call = request_id(context)
+        with guard(context, call):
+            request, collection = self.service.request(ticket.ticket)
+            if is_records(request):
+                records = RecordsStream(collection, request)
+                return fl.GeneratorStream(records.schema, self._send_records(context, call, records))
+            chips = self.service.chips(collection, request)
+            return fl.GeneratorStream(chips.schema, self._send_chips(context, call, chips))
+
+    def do_action(self, context: fl.ServerCallContext, action: fl.Action) -> Iterator[bytes]:
+        """Run an action; see ``list_actions``."""
+        with guard(context, request_id(context)):
+            return iter([run_action(self.service, action.type)])
+
+    def list_actions(self, context: fl.ServerCallContext) -> list[tuple[str, str]]:  # noqa: ARG002 - Flight's signature
+        """The actions."""
+        return [(name, about) for name, (about, _) in ACTIONS.items()]
+
+    def do_put(self, context: fl.ServerCallContext, *_: Any) -> None:
+        """Refused: this server takes no uploads."""
+        self._refuse(context, "DoPut", "send geometries inside the ticket")
+
+    def do_exchange(self, context: fl.ServerCallContext, *_: Any) -> None:
+        """Refused: this server takes no exchanges."""
+        self._refuse(context, "DoExchange", "use DoGet with a ticket")
+
+    def _refuse(self, context: fl.ServerCallContext, rpc: str, hint: str) -> None:
+        with guard(context, request_id(context)):
+            raise RequestError(ErrorCode.BAD_REQUEST, f"this server does not offer {rpc}", hint=hint)
+
+    def _send_chips(
+        self, context: fl.ServerCallContext, call: str, chips: ChipsStream
+    ) -> Iterator[tuple[pa.RecordBatch, pa.Buffer]]:
+        def check() -> None:
+            if context.is_cancelled():
+                raise ServiceError(ErrorCode.CANCELLED, "the caller has gone")
+
+        with guard(context, call), self.service.streaming():
+            for batch, progress in chips.batches(check):
+                self.service.sent(batch)
+                yield batch, pa.py_buffer(progress.SerializeToString())
+                del batch
+
+    def _send_records(
+        self, context: fl.ServerCallContext, call: str, records: RecordsStream
+    ) -> Iterator[pa.RecordBatch]:
+        with guard(context, call), self.service.streaming():
+            for batch in records.batches():
+                self.service.sent(batch)
+                yield batch
+
+    def _collection_info(self, collection: Collection) -> fl.FlightInfo:
+        request = ReadRequest(collection=collection.name, layout=LAYOUT_RECORDS)
+        return fl.FlightInfo(
+            collection.records_schema,
+            fl.FlightDescriptor.for_path(collection.name),
+            [fl.FlightEndpoint(pack(request), [])],
+            total_records=collection.manifest.records,
+            total_bytes=-1,
+            ordered=True,
+            app_metadata=json.dumps(_summary(collection)).encode(),
+        )
+
+    def _records_info(self, collection: Collection, request: Request, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
+        rows = len(RecordsStream(collection, request).rows)
+        pinned = ReadRequest()
+        pinned.CopyFrom(request.message)
+        pinned.snapshot = collection.snapshot
+        return fl.FlightInfo(
+            collection.records_schema,
+            descriptor,
+            [_endpoint(pinned)],
+            total_records=rows,
+            total_bytes=-1,
+            ordered=True,
+            app_metadata=Plan(snapshot=collection.snapshot, records=rows, rows=rows).SerializeToString(),
+        )
+
+
+def _summary(collection: Collection) -> dict[str, Any]:
+    """What listings show of a collection."""
+    manifest = collection.manifest
+    return {
+        "name": collection.name,
+        "snapshot": collection.snapshot,
+        "records": manifest.records,
+        "bands": [
+            {
+                "name": band.name,
+                "aliases": band.aliases,
+                "dtype": band.dtypes[0],
+                "nodata": band.nodatas[0],
+                "scale": band.scale,
+                "offset": band.offset,
+                "unit": band.unit,
+                "description": band.description,
+            }
+            for band in manifest.bands
+        ],
+        "crs": [crs.name for crs in manifest.crs],
+        "extent": manifest.extent,
+        "time": manifest.time_range,
+    }
+
+
+def _chips_info(collection: Collection, request: Request, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
+    whole = plan_read(collection, request)
+    plan = whole.shard()
+    endpoints = [request.message] if request.shard_count > 1 else shard_requests(plan)
+    return fl.FlightInfo(
+        plan_schema(whole),
+        descriptor,
+        [_endpoint(message) for message in endpoints],
+        total_records=plan.rows,
+        total_bytes=plan.nbytes,
+        ordered=True,
+        app_metadata=estimate(plan).SerializeToString(),
+    )
+
+
+def _endpoint(message: ReadRequest) -> fl.FlightEndpoint:
+    expires = pa.scalar(datetime.now(UTC) + _TICKET_LIFE, pa.timestamp("ns", "UTC"))
+    return fl.FlightEndpoint(pack(message), [], expiration_time=expires)
+
+
+def _collection_name(descriptor: fl.FlightDescriptor) -> str:
+    if len(descriptor.path) != 1:
+        raise RequestError(
+            ErrorCode.BAD_REQUEST,
+            f"the path has {len(descriptor.path)} parts",
+            field="path",
+            hint="a path is the name of one collection; a read is asked for by a command",
+        )
+    name: str = descriptor.path[0].decode("utf-8", errors="replace")
+    return name

@@ -1,0 +1,167 @@
+"""Records from a folder of GeoTIFFs, by the names of the files."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.errors import RequestError
+from rasterflight_server.ingest.sources import AssetSource, Failure, RecordSource
+
+_SUFFIXES: Final = (".tif", ".tiff")
+_PART: Final = re.compile(r"\{(\w*)\}|(\*)|([^{}*]+)|(.)")
+_DATETIME: Final = r"\d{4}-\d\d-\d\d(?:T\d\d:?\d\d(?::?\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?|\d{8}(?:T\d{6}Z?)?|\d{4}"
+_SEPARATORS: Final = "_-. /"
+_RESERVED: Final = frozenset(["id", "datetime", "band"])
+_KEY: Final = "image"
+
+
+def read_folder(folder: Path, pattern: str | None) -> Iterator[RecordSource | Failure]:
+    """Find the GeoTIFFs in a folder and in the folders below it.
+
+    Parameters
+    ----------
+    folder
+        Where to look.
+    pattern
+        What the path of a file, relative to the folder, looks like: ``"{id}_{band}.tif"``, ``"{scene}/*_{datetime}_{band}.tif"``.
+        Fields stand in braces and, like ``*``, match within one part of the path. ``{id}`` says which files are of one record
+        (without it: the path without ``{band}``), ``{band}`` names the band, ``{datetime}`` is YYYY, YYYYMMDD, YYYYMMDDTHHMMSS
+        or ISO 8601; every other field becomes a text property. None: every file is a record, named by its path, whose bands are
+        named by the file.
+
+    Raises
+    ------
+    RequestError
+        The pattern is not one.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    if pattern is None:
+        yield from (_whole(folder, path) for path in files)
+        return
+    expression = compile_pattern(pattern)
+    groups: dict[str, _Group] = {}
+    for path in files:
+        try:
+            name = path.relative_to(folder).as_posix()
+            _add(groups, _match(expression, name, folder.name), path)
+        except _MismatchError as error:
+            yield Failure(path.relative_to(folder).as_posix(), "", str(error))
+    for record, group in groups.items():
+        assets = tuple(
+            AssetSource(key=band, href=str(path), single=band, unnamed=f"{band}_") if band else _image(path)
+            for band, path in group.files.items()
+        )
+        yield RecordSource(id=record, assets=assets, when=group.when, properties=group.properties)
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Turn a pattern for file names into a regular expression for whole relative paths.
+
+    Raises
+    ------
+    RequestError
+        A brace does not belong to a field, a field comes twice, or there is none.
+    """
+    expression, fields = "", set[str]()
+    for name, star, literal, stray in _PART.findall(pattern):
+        if literal:
+            expression += re.escape(literal)
+        elif star:
+            expression += "[^/]*"
+        elif stray or not name.isidentifier():
+            raise _bad_pattern(f"{stray or '{' + name + '}'!r} in the pattern {pattern!r} is not a field")
+        elif name in fields:
+            raise _bad_pattern(f"the field {{{name}}} stands twice in the pattern {pattern!r}")
+        else:
+            fields.add(name)
+            expression += f"(?P<{name}>{_DATETIME if name == 'datetime' else '[^/]+'})"
+    if not fields:
+        raise _bad_pattern(f"the pattern {pattern!r} has no field")
+    return re.compile(expression)
+
+
+class _MismatchError(Exception):
+    """A file does not fit; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    record: str
+    band: str
+    when: datetime | None
+    properties: dict[str, str]
+
+
+@dataclass(slots=True)
+class _Group:
+    """The files of one record, by band."""
+
+    when: datetime | None
+    properties: dict[str, str]
+    files: dict[str, Path] = field(default_factory=dict)
+
+
+def _whole(folder: Path, path: Path) -> RecordSource:
+    return RecordSource(id=path.relative_to(folder).with_suffix("").as_posix(), assets=(_image(path),))
+
+
+def _image(path: Path) -> AssetSource:
+    return AssetSource(key=_KEY, href=str(path), by_description=True)
+
+
+def _match(expression: re.Pattern[str], name: str, folder: str) -> _Match:
+    match = expression.fullmatch(name)
+    if match is None:
+        raise _MismatchError("its name does not fit the pattern")
+    fields = match.groupdict()
+    return _Match(
+        record=fields.get("id") or _without_band(match, name) or folder,
+        band=fields.get("band", ""),
+        when=_datetime(fields["datetime"]) if "datetime" in fields else None,
+        properties={key: value for key, value in fields.items() if key not in _RESERVED},
+    )
+
+
+def _without_band(match: re.Match[str], name: str) -> str:
+    end = len(name) - len(Path(name).suffix)
+    if "band" not in match.re.groupindex:
+        return name[:end]
+    left, right = name[: match.start("band")], name[match.end("band") : end]
+    if left[-1:] in _SEPARATORS:  # one of the two separators around the band goes with it
+        left = left[:-1]
+    else:
+        right = right.lstrip(_SEPARATORS)
+    return left + right
+
+
+def _add(groups: dict[str, _Group], match: _Match, path: Path) -> None:
+    group = groups.setdefault(match.record, _Group(match.when, match.properties))
+    if (group.when, group.properties) != (match.when, match.properties):
+        raise _MismatchError(f"its date or properties differ from those of other files of the record {match.record!r}")
+    if match.band in group.files:
+        what = f"band {match.band!r}" if match.band else "file"
+        raise _MismatchError(f"the record {match.record!r} has another {what}: {group.files[match.band].name}")
+    group.files[match.band] = path
+
+
+def _datetime(text: str) -> datetime:
+    try:
+        if len(text) == len("YYYY"):
+            return datetime(int(text), 1, 1)  # noqa: DTZ001, naive UTC is what records hold
+        value = datetime.fromisoformat(text)
+        return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    except (ValueError, OverflowError):
+        raise _MismatchError(f"{text!r} in its name is not a date") from None
+
+
+def _bad_pattern(message: str) -> RequestError:
+    return RequestError(
+        ErrorCode.BAD_REQUEST,
+        message,
+        field="pattern",
+        hint="fields are {id}, {datetime}, {band} or any other {name}, and * stands for anything; for example {id}_{band}.tif",
+    )

@@ -1,0 +1,110 @@
+"""Coordinate reference systems and the way from one to another, by PROJ; x comes before y everywhere.
+
+All of PROJ runs in one thread of its own: pyproj keeps its contexts per thread, and the threads that Flight calls come on
+are made and ended by gRPC, which leaves pyproj's objects with contexts that are gone.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, wraps
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
+
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.errors import RequestError
+
+#: Longitude, latitude in degrees: the CRS of footprints and of GeoJSON.
+LONLAT = "OGC:CRS84"
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_proj = ThreadPoolExecutor(max_workers=1, thread_name_prefix="proj")
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A CRS as text."""
+
+    #: "EPSG:32618", or WKT2 where no authority code says it.
+    name: str
+    projjson: str
+
+
+def parse_crs(text: str, field: str) -> Definition:
+    """Understand what a caller wrote.
+
+    Raises
+    ------
+    RequestError
+        CRS_REQUIRED: nothing was written, or nothing that PROJ knows.
+    """
+    hint = 'pass a CRS such as "EPSG:32618", or "OGC:CRS84" for longitude and latitude'
+    if not text:
+        raise RequestError(ErrorCode.CRS_REQUIRED, "the coordinates come without a CRS", field=field, hint=hint)
+    definition = _define(text)
+    if definition is None:
+        raise RequestError(
+            ErrorCode.CRS_REQUIRED, f"{text[:100]!r} is not a CRS that PROJ knows", field=field, hint=hint
+        )
+    return definition
+
+
+def transform_geometries(geometries: npt.NDArray[np.object_], source: str, target: str) -> npt.NDArray[np.object_]:
+    """Transform the vertices, not the edges between them (as ``rasterio.warp.transform_geom``); Z is dropped.
+
+    A vertex that the target cannot express becomes infinite.
+    """
+    if same_crs(source, target):
+        return shapely.force_2d(geometries)
+    coordinates = _transform(shapely.get_coordinates(geometries), source, target)
+    return shapely.transform(geometries, lambda _: coordinates, include_z=False)
+
+
+def _in_proj_thread(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    @wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return _proj.submit(function, *args, **kwargs).result()
+
+    return call
+
+
+@lru_cache(maxsize=1024)
+@_in_proj_thread
+def same_crs(one: str, other: str) -> bool:
+    """Whether coordinates (x, y) mean the same in both; a text that is no CRS is the same as nothing."""
+    try:
+        return one == other or _crs(one).equals(_crs(other), ignore_axis_order=True)
+    except CRSError:
+        return False
+
+
+@lru_cache(maxsize=1024)
+@_in_proj_thread
+def _define(text: str) -> Definition | None:
+    try:
+        crs = _crs(text)
+    except CRSError:
+        return None
+    return Definition(crs.to_string(), crs.to_json())
+
+
+@_in_proj_thread
+def _transform(coordinates: npt.NDArray[np.float64], source: str, target: str) -> npt.NDArray[np.float64]:
+    x, y = _transformer(source, target).transform(coordinates[:, 0], coordinates[:, 1])
+    return np.column_stack([x, y])
+
+
+@lru_cache(maxsize=256)
+def _crs(text: str) -> CRS:
+    return CRS.from_user_input(text)
+
+
+@lru_cache(maxsize=256)
+def _transformer(source: str, target: str) -> Transformer:
+    return Transformer.from_crs(_crs(source), _crs(target), always_xy=True)

@@ -1,0 +1,113 @@
+"""What to cut out of one record: windows on each of its grids."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rasterflight_server.errors import ServiceError
+from rasterflight_server.types import Asset, Grid, Level, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The facts about a record that travel with its pixels."""
+
+    row: int
+    id: str
+    #: Microseconds since 1970 (UTC).
+    datetime: int | None
+    cloud_cover: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BandSource:
+    """Where a record keeps a band."""
+
+    #: Position among the bands asked for.
+    column: int
+    asset: Asset
+    #: 0-based sample of the asset.
+    sample: int
+
+    @property
+    def level(self) -> Level:
+        """Full resolution."""
+        return self.asset.profile.levels[0]
+
+    @property
+    def fill(self) -> Any:
+        """What pixels hold that are outside or not stored: nodata, or 0 where there is none."""
+        nodata = self.asset.profile.nodata
+        return np.dtype(self.level.dtype).type(0 if nodata is None else nodata)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a pixel."""
+        return np.dtype(self.level.dtype).itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class GridCut:
+    """The bands of a record that share one grid, and the windows to cut out of them."""
+
+    grid: Grid
+    bands: tuple[BandSource, ...]
+    #: 0-based number of the area or window of each row of ``windows``, ascending; -1: the whole record.
+    numbers: npt.NDArray[np.int64]
+    #: Shape (n, 4): col_off, row_off, width, height, inside the grid and not empty.
+    windows: npt.NDArray[np.int64]
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of one pixel in all bands."""
+        return sum(band.itemsize for band in self.bands)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all pixels in all windows."""
+        return int((self.windows[:, 2] * self.windows[:, 3]).sum()) * self.pixel_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One window of one record, in the bands of one grid."""
+
+    record: Record
+    cut: GridCut
+    number: int
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCut:
+    """Everything to cut out of one record, or why that is not possible."""
+
+    record: Record
+    cuts: Sequence[GridCut]
+    error: ServiceError | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all pixels."""
+        return sum(cut.nbytes for cut in self.cuts)
+
+    @property
+    def chips(self) -> int:
+        """Number of pairs of this record and an area that overlap."""
+        if not self.cuts:
+            return 0
+        return len(np.unique(np.concatenate([cut.numbers for cut in self.cuts])))
+
+    def __iter__(self) -> Iterator[Chip]:
+        """Chips in order: by area, then by grid in the order of the bands."""
+        found = [
+            (number, position, window)
+            for position, cut in enumerate(self.cuts)
+            for number, window in zip(cut.numbers.tolist(), cut.windows.tolist(), strict=True)
+        ]
+        found.sort(key=lambda item: item[:2])
+        for number, position, window in found:
+            yield Chip(self.record, self.cuts[position], number, Window(*window))

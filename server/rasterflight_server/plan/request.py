@@ -1,0 +1,153 @@
+"""A ticket, checked: what can be said to be wrong before anything is looked up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rasterflight_protocol import ErrorCode
+from rasterflight_protocol.v1.read_pb2 import (
+    LAYOUT_CHIPS,
+    LAYOUT_RECORDS,
+    LAYOUT_UNSPECIFIED,
+    ON_ERROR_RAISE,
+    ON_ERROR_SKIP,
+    ON_ERROR_UNSPECIFIED,
+    Filter,
+    Layout,
+    ReadRequest,
+)
+from rasterflight_server.errors import RequestError
+from rasterflight_server.plan.areas import Areas
+from rasterflight_server.types import Window
+
+MIB = 1 << 20
+#: Where throughput peaks; see ``docs`` of Arrow Flight clients: the Go driver refuses messages above 16 MiB.
+DEFAULT_BATCH_BYTES = 4 * MIB
+MAX_BATCH_BYTES = 8 * MIB
+_MIN_BATCH_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A ReadRequest whose every field makes sense by itself."""
+
+    collection: str
+    bands: Sequence[str]
+    areas: Areas | None
+    windows: Sequence[Window] | None
+    filters: Sequence[Filter]
+    #: The areas inside ``filters``, by the number of the filter.
+    filter_areas: Sequence[Areas]
+    all_touched: bool
+    target_crs: str
+    layout: Layout
+    skip_errors: bool
+    snapshot: str
+    shard_index: int
+    shard_count: int
+    batch_bytes: int
+    message: ReadRequest
+
+
+def parse_request(message: ReadRequest) -> Request:
+    """Check a ReadRequest field by field.
+
+    Raises
+    ------
+    RequestError
+        Naming the field at fault.
+    """
+    if not message.collection:
+        raise _bad("no collection is named", "collection", "ListFlights tells what there is")
+    layout = _layout(message)
+    bands = list(message.bands)
+    if layout == LAYOUT_CHIPS:
+        _check_bands(bands)
+    elif bands or message.WhichOneof("where") == "windows":
+        field = "bands" if bands else "windows"
+        raise _bad(f"the records layout has no use for {field}", field, "leave the field out, or ask for chips")
+    index, count = _shard(message)
+    where = message.WhichOneof("where")
+    return Request(
+        collection=message.collection,
+        bands=bands,
+        areas=Areas(message.geometries, "geometries") if where == "geometries" else None,
+        windows=_windows(message) if where == "windows" else None,
+        filters=list(message.filters),
+        filter_areas=[
+            Areas(filter_.geometries, f"filters[{number}].geometries")
+            for number, filter_ in enumerate(message.filters)
+            if filter_.HasField("geometries")
+        ],
+        all_touched=message.grid.all_touched,
+        target_crs=message.grid.target_crs,
+        layout=layout,
+        skip_errors=_skip_errors(message),
+        snapshot=message.snapshot,
+        shard_index=index,
+        shard_count=count,
+        batch_bytes=_batch_bytes(message),
+        message=message,
+    )
+
+
+def _layout(message: ReadRequest) -> Layout:
+    if message.layout == LAYOUT_UNSPECIFIED:
+        return LAYOUT_CHIPS
+    if message.layout not in (LAYOUT_CHIPS, LAYOUT_RECORDS):
+        raise _bad(
+            f"layout {message.layout} is not known to this server", "layout", "use LAYOUT_CHIPS or LAYOUT_RECORDS"
+        )
+    return message.layout
+
+
+def _check_bands(bands: Sequence[str]) -> None:
+    if not bands:
+        raise _bad("no band is named", "bands", "name at least one band of the collection")
+    twice = sorted({band for band in bands if bands.count(band) > 1})
+    if twice:
+        raise _bad(f"named twice: {', '.join(map(repr, twice))}", "bands", "name each band once")
+
+
+def _windows(message: ReadRequest) -> list[Window]:
+    windows = [Window(w.col_off, w.row_off, w.width, w.height) for w in message.windows.values]
+    if not windows:
+        raise _bad("there is no window in the list", "windows", "give at least one")
+    limit = 1 << 31
+    for number, window in enumerate(windows):
+        if window.width <= 0 or window.height <= 0:
+            raise _bad(f"{tuple(window)} has no pixels", f"windows[{number}]", "width and height must be positive")
+        if max(map(abs, window)) > limit:
+            raise _bad(f"{tuple(window)} is larger than any raster", f"windows[{number}]", "")
+    return windows
+
+
+def _skip_errors(message: ReadRequest) -> bool:
+    if message.on_error not in (ON_ERROR_UNSPECIFIED, ON_ERROR_RAISE, ON_ERROR_SKIP):
+        raise _bad(
+            f"on_error {message.on_error} is not known to this server",
+            "on_error",
+            "use ON_ERROR_RAISE or ON_ERROR_SKIP",
+        )
+    return message.on_error == ON_ERROR_SKIP
+
+
+def _shard(message: ReadRequest) -> tuple[int, int]:
+    if not message.HasField("shard"):
+        return 0, 1
+    index, count = message.shard.index, message.shard.count
+    if not 0 <= index < count:
+        raise _bad(f"shard {index} of {count} does not exist", "shard", "index runs from 0 to count - 1")
+    return index, count
+
+
+def _batch_bytes(message: ReadRequest) -> int:
+    size = message.batch_bytes
+    if size == 0:
+        return DEFAULT_BATCH_BYTES
+    if not _MIN_BATCH_BYTES <= size <= MAX_BATCH_BYTES:
+        raise _bad(f"{size} is out of range", "batch_bytes", f"between {_MIN_BATCH_BYTES} and {MAX_BATCH_BYTES}, or 0")
+    return size
+
+
+def _bad(message: str, field: str, hint: str) -> RequestError:
+    return RequestError(ErrorCode.BAD_REQUEST, f"{field}: {message}", field=field, hint=hint)

@@ -1,0 +1,101 @@
+"""Windows of geometries on a pixel grid, equal to ``rasterio.features.geometry_window``."""
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.errors import RequestError
+from rasterflight_server.types.grid import Grid, Window
+
+
+def geometry_window(geometry: shapely.Geometry, grid: Grid) -> Window | None:
+    """Find the smallest window that holds a geometry, clipped to the raster.
+
+    Parameters
+    ----------
+    geometry
+        In the CRS of the grid.
+    grid
+        Rotated and sheared grids are refused.
+
+    Returns
+    -------
+    Window or None
+        None where the geometry and the raster do not have one pixel in common.
+
+    Raises
+    ------
+    RequestError
+        As :func:`geometry_windows`.
+    """
+    one = np.empty(1, dtype=np.object_)
+    one[0] = geometry
+    window = Window(*(int(value) for value in geometry_windows(one, grid)[0]))
+    return window if window.width else None
+
+
+def geometry_windows(geometries: npt.NDArray[np.object_], grid: Grid) -> npt.NDArray[np.int64]:
+    """Find the windows of many geometries on one grid.
+
+    Parameters
+    ----------
+    geometries
+        Shapely geometries in the CRS of the grid.
+    grid
+        Rotated and sheared grids are refused.
+
+    Returns
+    -------
+    ndarray
+        Shape (n, 4): col_off, row_off, width, height. Where a geometry has no pixel in common with the raster,
+        width and height are both 0.
+
+    Raises
+    ------
+    RequestError
+        BAD_GEOMETRY: one of the geometries is missing, empty, or has coordinates that no pixel grid can hold.
+        UNSUPPORTED_LAYOUT: the grid is rotated or sheared.
+    """
+    if not grid.axis_aligned:
+        raise RequestError(
+            ErrorCode.UNSUPPORTED_LAYOUT,
+            "geometries cannot be placed on a rotated or sheared pixel grid",
+            hint="ask for windows in pixels instead",
+        )
+    cols, rows = _pixel_bounds(shapely.bounds(geometries).reshape(-1, 4), grid)
+    finite = np.isfinite(np.concatenate([cols, rows])).all(axis=0).reshape(-1)
+    if not finite.all():
+        raise RequestError(
+            ErrorCode.BAD_GEOMETRY,
+            f"{np.count_nonzero(~finite)} of {len(finite)} geometries cannot be placed on the pixel grid: "
+            f"the one at position {int(np.argmin(finite))} is empty or has coordinates outside of all bounds",
+            hint=f"check that the geometries can be expressed in {grid.crs or 'the CRS of the raster'}",
+        )
+    col_start, col_stop = _cells(cols, grid.width)
+    row_start, row_stop = _cells(rows, grid.height)
+    windows = np.stack([col_start, row_start, col_stop - col_start, row_stop - row_start], axis=1)
+    windows[(windows[:, 2:] <= 0).any(axis=1), 2:] = 0
+    return windows
+
+
+def _pixel_bounds(
+    bounds: npt.NDArray[np.float64], grid: Grid
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Column and row of two opposite corners: two arrays of shape (2, n).
+
+    The products and sums come in the order in which ``~transform @ (x, y)`` has them, because the last bit decides
+    on which side of a pixel edge a coordinate falls. Each step is monotonic in its rounded result, so that the corners
+    of the bounds give the extremes of all vertices, to the bit.
+    """
+    inverse = ~grid.transform
+    x, y = bounds[:, 0::2].T, bounds[:, 1::2].T
+    with np.errstate(over="ignore", invalid="ignore"):
+        return x * inverse.a + y * inverse.b + inverse.c, x * inverse.d + y * inverse.e + inverse.f
+
+
+def _cells(ends: npt.NDArray[np.float64], size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Half-open ranges of the cells between two ends, clipped to ``[0, size)`` while they still are floats of any size."""
+    start = np.clip(np.floor(ends.min(axis=0)), 0, size)
+    stop = np.clip(np.ceil(ends.max(axis=0)), 0, size)
+    return start.astype(np.int64), stop.astype(np.int64)

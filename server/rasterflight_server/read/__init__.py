@@ -1,0 +1,1 @@
+"""From tiles in files to pixels in arrays."""

@@ -1,0 +1,40 @@
+"""What the server counts about itself."""
+
+import threading
+from collections import Counter
+
+
+class Telemetry:
+    """Named counters, safe to change from any thread.
+
+    ``streams`` goes up and down, all others only up.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter(
+            dict.fromkeys(
+                (
+                    "streams",
+                    "streams_started",
+                    "batches",
+                    "rows",
+                    "bytes_sent",
+                    "requests",
+                    "bytes_fetched",
+                    "tiles_decoded",
+                ),
+                0,
+            )
+        )
+
+    def add(self, **amounts: int) -> None:
+        """Add to counters."""
+        with self._lock:
+            for name, amount in amounts.items():
+                self._counts[name] += amount
+
+    def snapshot(self) -> dict[str, int]:
+        """All counters at one moment."""
+        with self._lock:
+            return dict(self._counts)

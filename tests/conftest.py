@@ -1,0 +1,47 @@
+"""What all tests share: the bundled data, indexes of it, and servers of these."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import rasterflight as rf
+from support.server import ServerProcess, run_server_command
+
+DATA = Path(__file__).parent / "data"
+#: Folders of tests/data that have an items.json, by the name under which the tests serve them.
+COLLECTIONS = {
+    "ny": "landsat8-ny-cog",
+    "naip": "naip-nd-4709963",
+    "mol": "s2-mol-31UFS",
+    "charleston": "landsat8-017037-20160503",
+}
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def indexes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Indexes of all bundled collections, built by the real command."""
+    root = tmp_path_factory.mktemp("indexes")
+    for name, folder in COLLECTIONS.items():
+        done = run_server_command("index", DATA / folder / "items.json", "--out", root / name, "--name", name)
+        assert done.returncode == 0, done.stderr
+    return {name: root / name for name in COLLECTIONS}
+
+
+@pytest.fixture(scope="session", params=["tcp", "unix"])
+def server(request: pytest.FixtureRequest, indexes: dict[str, Path]) -> Iterator[ServerProcess]:
+    """One server process for all tests, reached by tcp and by a unix socket."""
+    listen = "unix" if request.param == "unix" else "grpc://127.0.0.1:0"
+    with ServerProcess(indexes, listen=listen) as process:
+        yield process
+
+
+@pytest.fixture
+def client(server: ServerProcess) -> Iterator[rf.Client]:
+    with rf.connect(server.url) as client:
+        yield client
