@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import rasterflight as rf
 from pyarrow import flight
+
+import rasterflight as rf
 from rasterflight_protocol import BandField, chips_schema, unpack
 from rasterflight_protocol.schemas import CRS_KEY, records_schema
 from rasterflight_protocol.v1.error_pb2 import ErrorDetail

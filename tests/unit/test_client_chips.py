@@ -2,11 +2,11 @@ import datetime as dt
 
 import numpy as np
 import pytest
-from rasterflight_protocol import BandField, chips_schema
-from support.fake_server import UTM18, batch, blocks, collection, pixels, row
 
 from rasterflight import errors
 from rasterflight._chips import read_chips
+from rasterflight_protocol import BandField, chips_schema
+from support.fake_server import UTM18, batch, blocks, collection, pixels, row
 
 BOTH = chips_schema([BandField("red", "uint16", "0"), BandField("swir", "int16", "-1")])
 SKIPPING = chips_schema([BandField("red", "uint16", "0")], with_error=True)
@@ -39,7 +39,9 @@ def test_small_chips_are_views_of_their_batch():
 
 
 def test_rows_of_a_sliced_batch_are_found():
-    one = batch(BOTH, row("a", red=pixels(2, 2)), row("b", red=pixels(1, 3, 9)), row("c", swir=pixels(1, 1).astype("i2")))
+    one = batch(
+        BOTH, row("a", red=pixels(2, 2)), row("b", red=pixels(1, 3, 9)), row("c", swir=pixels(1, 1).astype("i2"))
+    )
     chips = chips_of(BOTH, one.slice(1))
     np.testing.assert_array_equal(chips[0].pixels["red"], pixels(1, 3, 9))
     assert [(chip.record_id, list(chip.pixels)) for chip in chips] == [("b", ["red"]), ("c", ["swir"])]
@@ -73,7 +75,7 @@ def test_a_record_without_these_bands_has_no_chip():
 
 def test_a_stream_that_ends_inside_a_chip_is_an_error():
     first, _ = blocks(row("b", red=pixels(4, 2)), 2, 2)
-    with pytest.raises(errors.ProtocolError, match="^b: the stream ended inside a chip$"):
+    with pytest.raises(errors.ProtocolError, match=r"^b: the stream ended inside a chip$"):
         chips_of(BOTH, batch(BOTH, first))
 
 

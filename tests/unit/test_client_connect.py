@@ -2,10 +2,10 @@ import datetime as dt
 
 import pyarrow as pa
 import pytest
-from support.fake_server import RECORDS, TOY, Answers, failure, serving
 
 import rasterflight as rf
 from rasterflight import errors
+from support.fake_server import RECORDS, TOY, Answers, failure, serving
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +117,7 @@ def test_a_bad_timeout_is_refused(timeout):
 
 
 def test_nobody_there():
-    with pytest.raises(ConnectionError, match="no server answers at grpc://127.0.0.1:1: .*rasterflight-server serve"):
+    with pytest.raises(ConnectionError, match=r"no server answers at grpc://127.0.0.1:1: .*rasterflight-server serve"):
         rf.connect("grpc://127.0.0.1:1").collections()
 
 

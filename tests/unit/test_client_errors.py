@@ -4,11 +4,11 @@ import pickle
 import pyarrow as pa
 import pytest
 from pyarrow import flight
-from rasterflight_protocol import ErrorCode
-from rasterflight_protocol.v1.error_pb2 import ErrorDetail
 
 from rasterflight import errors
 from rasterflight._failures import translate
+from rasterflight_protocol import ErrorCode
+from rasterflight_protocol.v1.error_pb2 import ErrorDetail
 
 URL = "grpc://host:1"
 TREE = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, errors.RasterflightError)]

@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 import shapely
 from affine import Affine
-from rasterflight_protocol import BandField, chips_schema
-from support.fake_server import batch, blocks, collection, pixels, row
 
 from rasterflight import errors
+from rasterflight_protocol import BandField, chips_schema
+from support.fake_server import batch, blocks, collection, pixels, row
 
 BOTH = chips_schema([BandField("nir", "uint16", "0"), BandField("cloud", "uint8")])
 NAMES = ["nir", "cloud"]
@@ -89,7 +89,7 @@ def test_without_areas_the_geometry_is_the_outline_of_the_pixels():
 def test_outlines_in_several_crs_do_not_fit_one_frame():
     with (
         collection(BOTH, batch(BOTH, both("a"), both("b", crs="EPSG:32619"))) as (toy, _),
-        pytest.raises(errors.GridMismatchError, match="several CRS: EPSG:32618, EPSG:32619.*get_numpy or read"),
+        pytest.raises(errors.GridMismatchError, match=r"several CRS: EPSG:32618, EPSG:32619.*get_numpy or read"),
     ):
         toy.get_gdf(bands=NAMES, windows=(0, 0, 2, 2))
 
@@ -115,7 +115,7 @@ def test_what_is_not_known_is_missing():
 def test_columns_that_collide_are_listed_before_anything_is_read():
     taken = AOI.rename(columns={"name": "band", "ha": "data"})
     with collection(BOTH) as (toy, answers):
-        with pytest.raises(errors.ColumnCollisionError, match="columns of its own named band, data .*rename"):
+        with pytest.raises(errors.ColumnCollisionError, match=r"columns of its own named band, data .*rename"):
             toy.get_gdf(taken, bands=NAMES)
         assert answers.requests == []
 

@@ -95,14 +95,14 @@ def test_geometry_column_is_for_frames(given):
 
 def test_a_frame_without_crs_says_how_to_pass_it():
     bare = FRAME.set_crs(None, allow_override=True)
-    with pytest.raises(errors.CrsRequiredError, match="have no CRS.*geometry_crs="):
+    with pytest.raises(errors.CrsRequiredError, match=r"have no CRS.*geometry_crs="):
         areas_from(bare)
     assert areas_from(bare, 2263).crs == "EPSG:2263"
 
 
 def test_a_frame_is_not_contradicted():
     assert areas_from(FRAME, "EPSG:2263").crs == "EPSG:2263"
-    with pytest.raises(errors.CrsRequiredError, match="geometry_crs is EPSG:4326, but .* in EPSG:2263"):
+    with pytest.raises(errors.CrsRequiredError, match=r"geometry_crs is EPSG:4326, but .* in EPSG:2263"):
         areas_from(FRAME, 4326)
 
 
@@ -111,7 +111,7 @@ def test_an_old_geojson_says_its_crs():
     collection = {"type": "FeatureCollection", "features": [FEATURE], "crs": named}
     assert areas_from(collection).crs == "urn:ogc:def:crs:EPSG::2263"
     assert areas_from(collection, 4326).crs == "EPSG:4326"
-    with pytest.raises(errors.CrsRequiredError, match="crs member .* cannot be read"):
+    with pytest.raises(errors.CrsRequiredError, match=r"crs member .* cannot be read"):
         areas_from({**collection, "crs": {"type": "link"}})
 
 

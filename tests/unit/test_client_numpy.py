@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from rasterflight_protocol import BandField, chips_schema
-from support.fake_server import batch, blocks, collection, pixels, row
 
 from rasterflight import errors
+from rasterflight_protocol import BandField, chips_schema
+from support.fake_server import batch, blocks, collection, pixels, row
 
 RED, NIR = BandField("red", "uint16", "0"), BandField("nir", "uint16", "0")
 ONE, BOTH = chips_schema([RED]), chips_schema([NIR, RED])
@@ -54,9 +54,10 @@ def test_bands_that_come_in_rows_of_their_own_meet_again():
 
 def test_ragged_windows_are_named_and_end_the_read():
     rest = [batch(ONE, row("z", red=np.zeros((500, 1000), "uint16")))] * 40
-    with collection(
-        ONE, batch(ONE, row("a", red=pixels(4, 3)), row("b", geometry_id=2, red=pixels(3, 3))), *rest
-    ) as (toy, answers):
+    with collection(ONE, batch(ONE, row("a", red=pixels(4, 3)), row("b", geometry_id=2, red=pixels(3, 3))), *rest) as (
+        toy,
+        answers,
+    ):
         with pytest.raises(errors.RaggedShapesError) as caught:
             toy.get_numpy(bands=["red"])
         assert answers.ended.wait(10)
@@ -71,7 +72,9 @@ def test_bands_of_different_resolution_are_ragged():
     rows = [row("a", nir=pixels(4, 4)), row("a", red=pixels(2, 2))]
     with (
         collection(BOTH, batch(BOTH, *rows)) as (toy, _),
-        pytest.raises(errors.RaggedShapesError, match=r"\(4, 4\) \(record a, .* nir\) and \(2, 2\) \(record a, .* red\)"),
+        pytest.raises(
+            errors.RaggedShapesError, match=r"\(4, 4\) \(record a, .* nir\) and \(2, 2\) \(record a, .* red\)"
+        ),
     ):
         toy.get_numpy(bands=NAMES)
 
@@ -80,7 +83,7 @@ def test_mixed_dtypes_are_not_promoted():
     schema = chips_schema([RED, BandField("temp", "float32")])
     with (
         collection(schema) as (toy, _),
-        pytest.raises(errors.MixedDtypesError, match="red is uint16, temp is float32 .*get_gdf or get_xarray"),
+        pytest.raises(errors.MixedDtypesError, match=r"red is uint16, temp is float32 .*get_gdf or get_xarray"),
     ):
         toy.get_numpy(bands=["red", "temp"])
 
@@ -88,7 +91,7 @@ def test_mixed_dtypes_are_not_promoted():
 def test_a_sample_without_a_band_is_an_error():
     with (
         collection(BOTH, batch(BOTH, both("a"), row("b", nir=pixels(4, 3)))) as (toy, _),
-        pytest.raises(ValueError, match="^b: no pixels of red .*get_gdf"),
+        pytest.raises(ValueError, match=r"^b: no pixels of red .*get_gdf"),
     ):
         toy.get_numpy(bands=NAMES)
 

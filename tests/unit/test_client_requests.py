@@ -3,12 +3,12 @@ import datetime as dt
 import numpy as np
 import pytest
 import shapely
-from rasterflight_protocol.v1 import read_pb2 as pb
-from support.fake_server import Answers, serving
 
 import rasterflight as rf
 from rasterflight import errors
 from rasterflight._requests import filter_message
+from rasterflight_protocol.v1 import read_pb2 as pb
+from support.fake_server import Answers, serving
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_an_unknown_keyword_gets_the_list(toy):
 @pytest.mark.parametrize("method", ["get_numpy", "get_gdf", "get_xarray"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, None])
 def test_max_concurrent_is_checked(toy, method, value):
-    with pytest.raises(ValueError, match="max_concurrent is .*, expected an integer from 1 on"):
+    with pytest.raises(ValueError, match=r"max_concurrent is .*, expected an integer from 1 on"):
         getattr(toy, method)(bands=["red"], max_concurrent=value)
 
 

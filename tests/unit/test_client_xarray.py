@@ -6,11 +6,12 @@ import pyproj
 import pytest
 import rasterio
 import rioxarray
+import xarray as xr
+
+from rasterflight import errors
 from rasterflight_protocol import BandField, chips_schema
 from rasterflight_protocol.schemas import CRS_KEY
 from support.fake_server import UTM18, batch, blocks, collection, pixels, row
-
-from rasterflight import errors
 
 # rioxarray multiplies affine transforms in a way that affine 3.1 finds old
 pytestmark = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
@@ -139,7 +140,10 @@ def test_geometry_is_squeezed_on_request_only():
 
 
 def test_whole_records_are_area_one():
-    rows = [row(name, geometry_id=None, geometry=None, datetime=day(n), red=pixels(2, 2)) for n, name in ((1, "a"), (2, "b"))]
+    rows = [
+        row(name, geometry_id=None, geometry=None, datetime=day(n), red=pixels(2, 2))
+        for n, name in ((1, "a"), (2, "b"))
+    ]
     assert list(read(ONE, *rows).geometry.values) == [1]
 
 
@@ -151,7 +155,11 @@ def test_records_without_time_are_one_layer_at_the_end():
 
 
 def test_south_up_rasters_keep_their_orientation():
-    ds = read(ONE, row("a", red=pixels(2, 1), transform=at(e=10.0)), row("b", datetime=day(2), red=pixels(2, 1), transform=at(0, -1, e=10.0)))
+    ds = read(
+        ONE,
+        row("a", red=pixels(2, 1), transform=at(e=10.0)),
+        row("b", datetime=day(2), red=pixels(2, 1), transform=at(0, -1, e=10.0)),
+    )
     assert list(ds.y.values) == [4500005.0, 4500015.0, 4500025.0]
     np.testing.assert_array_equal(ds.red[1, 0, :, 0], [0, 1, 2])
 
@@ -208,10 +216,13 @@ def test_merge_agrees_or_raises():
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        ({"crs": "EPSG:32619"}, r"different CRS: EPSG:32618 \(record a\) and EPSG:32619 \(record b\) \(narrow .*get_gdf"),
+        (
+            {"crs": "EPSG:32619"},
+            r"different CRS: EPSG:32618 \(record a\) and EPSG:32619 \(record b\) \(narrow .*get_gdf",
+        ),
         ({"transform": at(a=20.0, e=-20.0)}, r"different size: 10 x -10 \(record a\) and 20 x -20 \(record b\)"),
         ({"transform": at(e=10.0)}, "different size"),
-        ({"transform": at(0.25)}, r"do not line up: 0 \(record a\) and shifted by 0.25 of a pixel \(record b\)"),
+        ({"transform": at(0.25)}, r"do not line up: record b lies 0.25 of a pixel \(10 x -10\) off record a"),
         ({"transform": at(a=10.001)}, "do not line up"),
         ({"transform": None}, "^b: the raster has no transform"),
     ],
@@ -229,7 +240,7 @@ def test_grids_may_differ_by_rounding():
 
 def test_rotated_grids_have_no_axes():
     rotated = [10.0, 1.0, 500000.0, 1.0, -10.0, 4500000.0]
-    with pytest.raises(errors.GridMismatchError, match="^a: rows and columns do not run along .*get_numpy"):
+    with pytest.raises(errors.GridMismatchError, match=r"^a: rows and columns do not run along .*get_numpy"):
         read(ONE, row("a", red=pixels(2, 2), transform=rotated))
 
 
@@ -254,7 +265,7 @@ def test_bands_keep_their_own_dtype():
 
 def test_nodata_that_varies_is_an_error():
     schema = chips_schema([BandField("red", "uint16", nodata_varies=True)], metadata=METADATA)
-    with pytest.raises(errors.NodataVariesError, match="differ in nodata of red .*get_gdf"):
+    with pytest.raises(errors.NodataVariesError, match=r"differ in nodata of red .*get_gdf"):
         read(schema, row("a", red=pixels(2, 2)))
 
 
@@ -271,7 +282,11 @@ def test_an_unknown_way_to_combine_is_refused_before_reading():
 
 def test_what_is_missing_is_told_and_kept():
     schema = chips_schema([RED], with_error=True, metadata=METADATA)
-    rows = [row("a", red=pixels(1, 1)), row("b", datetime=day(2), red=pixels(1, 1)), row("b", datetime=day(2), geometry_id=2, error="cut off")]
+    rows = [
+        row("a", red=pixels(1, 1)),
+        row("b", datetime=day(2), red=pixels(1, 1)),
+        row("b", datetime=day(2), geometry_id=2, error="cut off"),
+    ]
     with pytest.warns(RuntimeWarning, match="b: cut off"):
         ds = read(schema, *rows, row("c", datetime=day(3), red=pixels(1, 1, 7)), on_error="skip")
     assert ds.attrs["rasterflight_errors"] == ["b: cut off"]
@@ -285,8 +300,11 @@ def test_a_crs_of_which_the_server_tells_nothing_more():
 
 
 def test_a_round_trip_through_netcdf(tmp_path):
-    ds = read(ONE, row("a", red=pixels(2, 2)))
+    ds = read(ONE, row("a", red=np.array([[0, 20000]], "uint16")))
     ds.attrs["rasterflight_errors"] = ["b: cut off"]
     ds.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
-    with rioxarray.open_rasterio(tmp_path / "a.nc") as back:
+    with xr.open_dataset(tmp_path / "a.nc", decode_coords="all") as back:
         assert back.rio.crs.to_epsg() == 32618
+        assert list(back.record_id.values) == ["a"]
+        # a reader that decodes gets physical values, with nodata as NaN
+        np.testing.assert_allclose(back.red[0, 0, 0], [np.nan, 1.9])

@@ -76,9 +76,7 @@ class TestLevels:
         other_dtype = half | {258: (SHORT, [16])}
         striped = tags(t254=(LONG, [1]), t322=None, t324=None)
         unknown_codec = half | {259: (SHORT, [7])}
-        raw = tiff(
-            tags(), mask, another, same_size, half, other_dtype, striped, unknown_codec, quarter, size=8192
-        )
+        raw = tiff(tags(), mask, another, same_size, half, other_dtype, striped, unknown_codec, quarter, size=8192)
         header = read(raw, tmp_path)
         assert [(level.width, level.height) for level in header.profile.levels] == [(32, 32), (16, 16), (8, 8)]
         assert [ranges.offsets.tolist() for ranges in header.tiles[1:]] == [[1000], [1256]]

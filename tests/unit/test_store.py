@@ -103,13 +103,13 @@ class TestLocal:
         assert caught.value.code is ErrorCode.SOURCE_CHANGED
 
     def test_gives_its_descriptor_back(self, folder: Path) -> None:
-        before = len(os.listdir("/proc/self/fd"))
+        before = len(list(Path("/proc/self/fd").iterdir()))
         for _ in range(10):
             with open_source(str(folder / "a.tif")) as source:
                 source.close()
             with pytest.raises(SourceError):
                 open_source(str(folder / "a.tif"), Identity(1))
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
 
     def test_percent_in_a_file_url(self, folder: Path) -> None:
         (folder / "a b%20.tif").write_bytes(b"x")
@@ -257,6 +257,5 @@ class TestReadAhead:
             file = ReadAhead(source, 150_000)
             file.read(70_000, 10)
             with pytest.raises(SourceError, match="unreasonably large") as caught:
-                file.read(len(BYTES) - 10, 10)
-                file.read(201_100, 61_000)
+                file.read(201_100, 60_000)
         assert caught.value.code is ErrorCode.SOURCE_CORRUPT

@@ -1,5 +1,6 @@
 """The chips of a read as dense cubes, one per band."""
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,20 +58,20 @@ def read_cubes(stream: Stream, bands: Sequence[BandField], combine: Combine) -> 
     # bands that came apart are found one by one: a chip has a place whichever bands it carries
     placed = [(collector.lattice.place(chip, chip.pixels), chip) for chip in chips]
     extent = union(place for place, _ in placed)
-    times = sorted({chip.datetime for chip in chips}, key=lambda time: (time is None, time))
-    ids = sorted({chip.geometry_id or 1 for chip in chips})
-    if collector.is_cube(chips, extent, len(times), len(ids)):
+    times = {time: index for index, time in enumerate(sorted({chip.datetime for chip in chips}, key=_time_order))}
+    ids = {area: index for index, area in enumerate(sorted({chip.geometry_id or 1 for chip in chips}))}
+    if collector.is_cube(placed, extent, len(times), len(ids)):
         arrays = {band.name: collector.stacked(band.name, chips)[:, np.newaxis] for band in bands}
     else:
-        cells = [(times.index(chip.datetime), ids.index(chip.geometry_id or 1), place, chip) for place, chip in placed]
+        cells = [(times[chip.datetime], ids[chip.geometry_id or 1], place, chip) for place, chip in placed]
         arrays = _fill(bands, (len(times), len(ids)), extent, cells, combine)
     records: list[dict[str, None]] = [{} for _ in times]
     for chip in chips:
-        records[times.index(chip.datetime)][chip.record_id] = None
+        records[times[chip.datetime]][chip.record_id] = None
     return Cubes(
         arrays=arrays,
         times=np.array([None if time is None else time.replace(tzinfo=None) for time in times], "datetime64[ns]"),
-        geometry_ids=np.array(ids, np.int64),
+        geometry_ids=np.array(list(ids), np.int64),
         record_ids=np.array([",".join(names) for names in records], object),
         transform=collector.lattice.transform(extent, placed),
         crs=chips[0].crs,
@@ -97,19 +98,17 @@ class _Collector:
         index = self._index.setdefault((chip.record_id, chip.geometry_id), len(self._index))
         return {band: self._stacks[band].item(index) for band in dtypes}
 
-    def is_cube(self, chips: Sequence[Chip], extent: Place, times: int, areas: int) -> bool:
+    def is_cube(self, placed: Sequence[tuple[Place, Chip]], extent: Place, times: int, areas: int) -> bool:
         """Say whether the chips, as they came, are the layers of a cube of one area."""
-        keys = {(chip.record_id, chip.geometry_id) for chip in chips}
-        in_order = [chip.datetime for chip in chips if chip.datetime is not None]
+        keys = {(chip.record_id, chip.geometry_id) for _, chip in placed}
+        as_they_came = [chip.datetime for _, chip in placed]
         return (
             self._all_stacked
             and areas == 1
             and times == len(keys)
-            and in_order == sorted(in_order)
-            and all(chip.datetime is not None for chip in chips[:-1])
-            and all(self.lattice.place(chip, ())[:2] == extent[:2] for chip in chips)
-            and sum(len(chip.pixels) for chip in chips) == len(keys) * len(self._bands)
-            and (extent.height, extent.width) == (chips[0].height, chips[0].width)
+            and as_they_came == sorted(as_they_came, key=_time_order)
+            and all(place == extent for place, _ in placed)
+            and sum(len(chip.pixels) for _, chip in placed) == len(keys) * len(self._bands)
         )
 
     def stacked(self, band: str, chips: Sequence[Chip]) -> np.ndarray:
@@ -123,6 +122,10 @@ class _Collector:
         layer_bytes = chip.height * chip.width * sum(np.dtype(band.dtype).itemsize for band in self._bands)
         expected = self._stream.bytes_total // layer_bytes
         self._stacks = {band.name: Stack(shape, np.dtype(band.dtype), expected) for band in self._bands}
+
+
+def _time_order(time: dt.datetime | None) -> tuple[bool, dt.datetime]:
+    return time is None, time or dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
 def _fill(

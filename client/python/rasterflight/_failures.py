@@ -62,7 +62,7 @@ def translated(url: str) -> Iterator[None]:
     """Raise errors of pyarrow as errors of this package; ``url`` is named where nobody answers."""
     try:
         yield
-    except errors.RasterflightError:
+    except (errors.RasterflightError, MemoryError):
         raise
     except _FROM_PYARROW as error:
         # the original repeats the message, with the addresses and internals of gRPC around it

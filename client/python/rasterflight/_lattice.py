@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from rasterflight._rows import Chip
 from rasterflight.errors import GridMismatchError
 
@@ -73,27 +71,32 @@ class Lattice:
             It is in another CRS, has other pixels, or lies between these.
         """
         if chip.crs != self.first.crs:
-            raise self._mismatch(chip, bands, "are in different CRS", str(self.first.crs), str(chip.crs))
+            one, other = self._names(chip, bands)
+            raise GridMismatchError(
+                f"the rasters are in different CRS: {self.first.crs} ({one}) and {chip.crs} ({other})", hint=_WAY_OUT
+            )
         a, b, c, d, e, f = _transform(self.first)
         own_a, own_b, own_c, own_d, own_e, own_f = _transform(chip)
         # both ends: a difference in pixel size that is lost at one pixel shows at the other end of a chip
-        corners = np.array(
-            [
-                (own_c - c) / a,
-                (own_c + own_a * chip.width - c) / a,
-                (own_f - f) / e,
-                (own_f + own_e * chip.height - f) / e,
-            ]
+        edges = (
+            (own_c - c) / a,
+            (own_c + own_a * chip.width - c) / a,
+            (own_f - f) / e,
+            (own_f + own_e * chip.height - f) / e,
         )
-        col, right, row, bottom = (int(corner) for corner in np.rint(corners))
+        col, right, row, bottom = map(round, edges)
         if (own_b, own_d) != (b, d) or (right - col, bottom - row) != (chip.width, chip.height):
-            raise self._mismatch(
-                chip, bands, "have pixels of different size", f"{a:g} x {e:g}", f"{own_a:g} x {own_e:g}"
+            one, other = self._names(chip, bands)
+            raise GridMismatchError(
+                f"the rasters have pixels of different size: {a:g} x {e:g} ({one}) and {own_a:g} x {own_e:g} ({other})",
+                hint=_WAY_OUT,
             )
-        shift = float(np.abs(corners - np.rint(corners)).max())
+        shift = max(abs(edge - round(edge)) for edge in edges)
         if shift > _TOLERANCE:
-            raise self._mismatch(
-                chip, bands, "lie on grids that do not line up", "0", f"shifted by {shift:.3g} of a pixel"
+            one, other = self._names(chip, bands)
+            raise GridMismatchError(
+                f"the grids do not line up: {other} lies {shift:.3g} of a pixel ({a:g} x {e:g}) off {one}",
+                hint=_WAY_OUT,
             )
         return Place(row, col, chip.height, chip.width)
 
@@ -107,11 +110,11 @@ class Lattice:
                 f = _transform(chip)[5]
         return a, b, c, d, e, f
 
-    def _mismatch(self, chip: Chip, bands: Iterable[str], what: str, ours: str, theirs: str) -> GridMismatchError:
+    def _names(self, chip: Chip, bands: Iterable[str]) -> tuple[str, str]:
         one, other = f"record {self.first.record_id}", f"record {chip.record_id}"
-        if one == other:
-            one, other = f"{one}, {', '.join(self.bands)}", f"{other}, {', '.join(bands)}"
-        return GridMismatchError(f"the rasters {what}: {ours} ({one}) and {theirs} ({other})", hint=_WAY_OUT)
+        if one != other:
+            return one, other
+        return f"{one}, {', '.join(self.bands)}", f"{other}, {', '.join(bands)}"
 
 
 def _transform(chip: Chip) -> list[float]:

@@ -43,6 +43,7 @@ def write_npy(collection: Collection, path: Path, *, progress: bool, **keywords:
 def write_netcdf(collection: Collection, path: Path, *, progress: bool, **keywords: Any) -> None:
     """Write the Dataset of `Collection.get_xarray` as netCDF."""
     need("h5netcdf", "cli")
+    need("h5py", "cli")  # what h5netcdf writes with, and does not always bring along
     dataset = collection.get_xarray(progress=_bar_possible(wanted=progress), **keywords)
     with _whole(path) as unfinished:
         dataset.to_netcdf(unfinished, engine="h5netcdf")

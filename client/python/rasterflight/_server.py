@@ -62,6 +62,7 @@ class PrivateServer:
         self._end = weakref.finalize(self, _end, process, folder, os.getpid())
         try:
             _wait_until_ready(process, log, startup_timeout)
+            log.unlink()  # only the socket stays, which the server removes with its folder when this process is killed
         except BaseException:
             self.close()
             raise

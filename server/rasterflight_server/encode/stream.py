@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from rasterflight_protocol.v1.plan_pb2 import Progress
@@ -17,7 +18,9 @@ from rasterflight_server.plan.estimate import samples_by_asset
 from rasterflight_server.plan.masks import Masks
 from rasterflight_server.plan.planner import ReadPlan
 from rasterflight_server.read.reader import Pending, Piece, Reader
+from rasterflight_server.read.tiling import tiles_under
 from rasterflight_server.read.workers import Workers
+from rasterflight_server.types import Level
 
 #: One stream works ahead by this many bytes of pixels at the most.
 LOOKAHEAD_BYTES = 32 << 20
@@ -120,12 +123,23 @@ class ChipsStream:
             if not isinstance(item, Block):
                 continue
             for band in item.chip.cut.bands:
-                fill = band.fill
                 out = batch.array(row, band.column)
                 record_id = item.chip.record.id
-                pieces.append(Piece(record_id, band.asset, 0, band.sample, item.window, out, fill))
+                wanted = self._wanted(item, band.level)
+                pieces.append(Piece(record_id, band.asset, 0, band.sample, item.window, out, band.fill, wanted))
                 rows.append(row)
         return pieces, rows
+
+    def _wanted(self, block: Block, level: Level) -> npt.NDArray[np.bool_] | None:
+        """Which tiles under a block hold pixels inside the area; None: all, or there is just one."""
+        chip = block.chip
+        under = tiles_under(level, block.window)
+        if self._masks is None or under.count == 1:
+            return None
+        tiles = self._masks.tiles(chip.number, chip.cut.grid, chip.window, level.tile_width, level.tile_height)
+        first = under.row_start - tiles_under(level, chip.window).row_start
+        wanted = tiles[first : first + under.row_stop - under.row_start]
+        return None if wanted.all() else wanted
 
     def _complete(self, started: _Started, check: Callable[[], None]) -> pa.RecordBatch:
         errors = self._reader.wait(started.pending, check)
@@ -153,5 +167,4 @@ class ChipsStream:
             return
         outside = ~spans.mask(block.row_start, block.row_stop)
         for band in chip.cut.bands:
-            fill = band.fill
-            np.copyto(batch.array(row, band.column), fill, where=outside)
+            np.copyto(batch.array(row, band.column), band.fill, where=outside)

@@ -27,6 +27,7 @@ from rasterflight_server.types import Grid
 DEFAULT_JOBS: Final = 16
 _AHEAD_PER_JOB: Final = 8
 _NAMED_FAILURES: Final = 3
+_LEFT_OUT: Final = "none of its files can be read, it is not in the index"
 
 _Pending = tuple[RecordSource, list["Future[Header]"]]
 
@@ -183,7 +184,7 @@ class _Indexer:
                 self._fail(Failure(record.id, asset.key, str(error)))
         assets = [self._asset(asset) for asset in name_bands(files) if self._usable(record, asset)]
         if not assets:
-            self._fail(Failure(record.id, "", "none of its files can be read, it is not in the index"))
+            self._fail(Failure(record.id, "", _LEFT_OUT))
             return
         outlines = (outline(asset.grid) for asset in assets)
         footprint = record.geometry or next((shape for shape in outlines if shape is not None), None)
@@ -222,6 +223,12 @@ def _grid(asset: NamedAsset) -> Grid:
 
 
 def _nothing(failures: Sequence[Failure]) -> RequestError:
-    reasons = "; ".join(map(str, failures[:_NAMED_FAILURES])) or "the source has no TIFF"
-    more = f"; and {len(failures) - _NAMED_FAILURES} more" if len(failures) > _NAMED_FAILURES else ""
+    """Error that gives one example for each of the first reasons."""
+    first: dict[str, Failure] = {}
+    for failure in failures:
+        if failure.reason != _LEFT_OUT:
+            first.setdefault(failure.reason, failure)
+    named = list(first.values())[:_NAMED_FAILURES]
+    reasons = "; ".join(map(str, named)) or "the source has no TIFF"
+    more = f"; {len(failures)} failures in all" if len(failures) > len(named) else ""
     return RequestError(ErrorCode.BAD_REQUEST, f"nothing can be indexed: {reasons}{more}", field="source")

@@ -14,7 +14,7 @@ from rasterflight_server.ingest.sources import AssetSource, Failure, RecordSourc
 _SUFFIXES: Final = (".tif", ".tiff")
 _PART: Final = re.compile(r"\{(\w*)\}|(\*)|([^{}*]+)|(.)")
 _DATETIME: Final = r"\d{4}-\d\d-\d\d(?:T\d\d:?\d\d(?::?\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?|\d{8}(?:T\d{6}Z?)?|\d{4}"
-_SEPARATORS: Final = "_-. /"
+_SEPARATORS: Final = ("_", "-", ".", " ", "/")
 _RESERVED: Final = frozenset(["id", "datetime", "band"])
 _KEY: Final = "image"
 
@@ -131,11 +131,10 @@ def _without_band(match: re.Match[str], name: str) -> str:
     if "band" not in match.re.groupindex:
         return name[:end]
     left, right = name[: match.start("band")], name[match.end("band") : end]
-    if left[-1:] in _SEPARATORS:  # one of the two separators around the band goes with it
-        left = left[:-1]
-    else:
-        right = right.lstrip(_SEPARATORS)
-    return left + right
+    # One of the two separators around the band goes with it.
+    if left.endswith(_SEPARATORS):
+        return left[:-1] + right
+    return left + (right[1:] if right.startswith(_SEPARATORS) else right)
 
 
 def _add(groups: dict[str, _Group], match: _Match, path: Path) -> None:

@@ -57,7 +57,9 @@ def _project(crs: str, transform: Affine, width: int, height: int) -> tuple[Floa
     col = np.concatenate([cols, np.full_like(rows, width), cols[::-1], np.zeros_like(rows)])
     row = np.concatenate([np.zeros_like(cols), rows, np.full_like(cols, height), rows[::-1]])
     a, b, c, d, e, f = transform[:6]
-    lon, lat = to_lonlat(crs).transform(a * col + b * row + c, d * col + e * row + f)
+    with np.errstate(over="ignore", invalid="ignore"):  # an absurd transform leads to infinity
+        x, y = a * col + b * row + c, d * col + e * row + f
+    lon, lat = to_lonlat(crs).transform(x, y)
     return np.asarray(lon), np.asarray(lat)
 
 

@@ -35,8 +35,10 @@ class Piece:
     window: Window
     #: Shape (window.height, window.width), native byte order.
     out: Pixels
-    #: What a tile that is not stored holds.
+    #: What a tile that is not stored, or not wanted, holds.
     fill: Any
+    #: Which of the tiles under the window are wanted, shape (tile rows, tile columns); None: all.
+    wanted: npt.NDArray[np.bool_] | None = None
 
 
 class TileKey(NamedTuple):
@@ -112,8 +114,12 @@ class Reader:
         assets: dict[str, Piece] = {}
         for index, piece in enumerate(pieces):
             assets.setdefault(piece.asset.href, piece)
-            for key, placement in _parts(piece):
-                parts[key].append((placement, index))
+            for key, placement, wanted in _parts(piece):
+                if wanted:
+                    parts[key].append((placement, index))
+                else:
+                    placement.out[...] = piece.fill
+                    self._pass_over(key)
         jobs: dict[tuple[str, int], list[TileJob]] = defaultdict(list)
         for key, placements in parts.items():
             job = self._assign(key, placements, assets[key.href], pending)
@@ -191,6 +197,12 @@ class Reader:
         pending.copies.extend((key, part, index) for part, index in placements)
         return job
 
+    def _pass_over(self, key: TileKey) -> None:
+        """A use that was announced does not take place."""
+        self._count_down(key, 1)
+        if key in self._retained:
+            self._used(key, self._retained[key])
+
     def _count_down(self, key: TileKey, uses: int) -> int:
         counts = self._uses.get((key.href, key.level))
         if counts is None:
@@ -223,8 +235,8 @@ class Reader:
             pending.jobs.append((future, sorted(indexes)))
 
 
-def _parts(piece: Piece) -> Iterable[tuple[TileKey, Placement]]:
-    """Cut a piece along the tile grid."""
+def _parts(piece: Piece) -> Iterable[tuple[TileKey, Placement, bool]]:
+    """Cut a piece along the tile grid; say of each part whether it is wanted."""
     level = piece.asset.profile.levels[piece.level]
     window = piece.window
     plane, sample = (piece.sample, 0) if level.planar_separate else (0, piece.sample)
@@ -238,7 +250,8 @@ def _parts(piece: Piece) -> Iterable[tuple[TileKey, Placement]]:
                 rows.start, rows.stop, cols.start, cols.stop, sample, piece.out[_shift(rows), _shift(cols)]
             )
             tile = first + tile_row * level.tiles_across + tile_col
-            yield TileKey(piece.asset.href, piece.level, tile), placement
+            wanted = piece.wanted is None or piece.wanted[tile_row - block.row_start, tile_col - block.col_start]
+            yield TileKey(piece.asset.href, piece.level, tile), placement, bool(wanted)
 
 
 class _Overlap(NamedTuple):

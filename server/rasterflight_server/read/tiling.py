@@ -16,6 +16,11 @@ class TileBlock(NamedTuple):
     col_start: int
     col_stop: int
 
+    @property
+    def count(self) -> int:
+        """Number of tiles."""
+        return (self.row_stop - self.row_start) * (self.col_stop - self.col_start)
+
 
 def tiles_under(level: Level, window: Window) -> TileBlock:
     """Tiles that a window (which lies inside the level) has pixels of."""

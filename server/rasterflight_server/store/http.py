@@ -16,8 +16,8 @@ from rasterflight_server.store.source import changed, truncated
 from rasterflight_server.types import Identity
 
 # No new try after ten seconds; a request that hangs is given up by itself.
-_CONNECT_TIMEOUT: Final = timedelta(seconds=4)
-_REQUEST_TIMEOUT: Final = timedelta(seconds=20)
+_CONNECT_TIMEOUT: Final = "4s"
+_REQUEST_TIMEOUT: Final = "20s"
 _RETRY_TIMEOUT: Final = timedelta(seconds=10)
 _MAX_RETRIES: Final = 4
 _STORES: Final = 256

@@ -1,0 +1,292 @@
+"""Wrong input and broken files, through a real server: the code, the words, the way out; no traceback, no path."""
+
+import json
+import math
+import os
+import shutil
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import geopandas as gpd
+import pyarrow as pa
+import pyarrow.flight as fl
+import pytest
+import shapely
+
+import rasterflight as rf
+from conftest import COLLECTIONS
+from rasterflight_protocol import ERROR_TRAILER, pack
+from rasterflight_protocol.v1.error_pb2 import ErrorDetail
+from rasterflight_protocol.v1.read_pb2 import BBox, BBoxes, DateRange, Filter, Geometries, ReadRequest, Shard, Window, Windows
+from support.server import ServerProcess, run_server_command
+
+NEW_YORK = (-74.3, 40.4, -73.5, 41.0)
+
+
+def geometries(**bounds: float) -> Geometries:
+    box = dict(zip(("minx", "miny", "maxx", "maxy"), NEW_YORK, strict=True)) | bounds
+    return Geometries(crs="OGC:CRS84", bboxes=BBoxes(values=[BBox(**box)]))
+
+
+def wkb(*shapes: shapely.Geometry | bytes) -> Geometries:
+    values = [shape if isinstance(shape, bytes) else shapely.to_wkb(shape) for shape in shapes]
+    return Geometries(crs="OGC:CRS84", wkb={"values": values})
+
+
+def request(**fields: object) -> ReadRequest:
+    return ReadRequest(**{"collection": "ny", "bands": ["red"]} | fields)
+
+
+BOX = shapely.box(*NEW_YORK)
+REQUESTS = {
+    "no collection": (request(collection=""), "BAD_REQUEST", "collection", "no collection is named"),
+    "unknown collection": (request(collection="naipp"), "COLLECTION_NOT_FOUND", "collection", "there is no collection 'naipp' (did you mean 'naip'?)"),
+    "unknown far": (request(collection="xyz"), "COLLECTION_NOT_FOUND", "collection", "collections here: charleston, mol, naip, ny"),
+    "no band": (request(bands=[]), "BAD_REQUEST", "bands", "no band is named"),
+    "band twice": (request(bands=["red", "red"]), "BAD_REQUEST", "bands", "named twice: 'red'"),
+    "unknown band": (request(bands=["rde"]), "UNKNOWN_BAND", "bands", "there is no band 'rde' (did you mean 'red'?"),
+    "inverted bbox": (request(geometries=geometries(minx=-70)), "BAD_GEOMETRY", "geometries.bboxes[0]", "minx -70.0 is greater than maxx -73.5 (the order is (minx, miny, maxx, maxy))"),
+    "NaN bbox": (request(geometries=geometries(miny=math.nan)), "BAD_GEOMETRY", "geometries.bboxes[0]", "NaN or infinite"),
+    "no crs": (request(geometries=Geometries(bboxes=geometries().bboxes)), "CRS_REQUIRED", "geometries.crs", "without a CRS (pass a CRS such as"),
+    "bad crs": (request(geometries=Geometries(crs="EPSG:1", bboxes=geometries().bboxes)), "CRS_REQUIRED", "geometries.crs", "'EPSG:1' is not a CRS that PROJ knows"),
+    "no geometry": (request(geometries=Geometries(crs="OGC:CRS84")), "BAD_REQUEST", "geometries", "there is no geometry in the list"),
+    "not wkb": (request(geometries=wkb(BOX, b"\x01\x02")), "BAD_GEOMETRY", "geometries.wkb[1]", "geometry 2 is not valid WKB"),
+    "point": (request(geometries=wkb(shapely.Point(1, 2))), "BAD_GEOMETRY", "geometries.wkb[0]", "geometry 1 is a POINT, not a polygon (use sample_points"),
+    "line": (request(geometries=wkb(BOX, BOX.exterior)), "BAD_GEOMETRY", "geometries.wkb[1]", "geometry 2 is a LINE"),
+    "collection of geometries": (request(geometries=wkb(shapely.GeometryCollection([BOX]))), "BAD_GEOMETRY", "geometries.wkb[0]", "split it into polygons"),
+    "empty": (request(geometries=wkb(shapely.Polygon())), "BAD_GEOMETRY", "geometries.wkb[0]", "geometry 1 is empty (drop empty geometries first)"),
+    "NaN inside": (request(geometries=wkb(shapely.to_wkb(BOX)[:-24] + struct.pack("<d", math.nan) + shapely.to_wkb(BOX)[-16:])), "BAD_GEOMETRY", "geometries.wkb[0]", "geometry 1 has a coordinate that is NaN or infinite"),
+    "huge": (request(geometries=wkb(shapely.segmentize(BOX, 1e-5))), "LIMIT_EXCEEDED", "geometries", "the limit is 4194304 (simplify it, or split it)"),
+    "not on earth": (request(geometries=Geometries(crs="EPSG:32618", bboxes=BBoxes(values=[BBox(minx=-1e12, miny=0, maxx=1e12, maxy=1)]))), "BAD_GEOMETRY", "geometries", "cannot place on the earth"),
+    "elsewhere": (request(geometries=geometries(minx=1, miny=1, maxx=2, maxy=2)), "NO_DATA", "", "records match the filters, but none overlaps the geometries (the collection lies within"),
+    "no windows": (request(windows=Windows()), "BAD_REQUEST", "windows", "there is no window in the list"),
+    "empty window": (request(windows=Windows(values=[Window(width=5)])), "BAD_REQUEST", "windows[0]", "(0, 0, 5, 0) has no pixels"),
+    "window outside": (request(windows=Windows(values=[Window(col_off=9999, width=5, height=5)])), "NO_DATA", "", "not one pixel lies inside"),
+    "no such id": (request(filters=[Filter(ids=["nope"])]), "RECORD_NOT_FOUND", "filters[0].ids", "no record 'nope'"),
+    "inverted dates": (request(filters=[Filter(), Filter(date_range=DateRange(start="2019-01-01", end="2018-01-01"))]), "BAD_REQUEST", "filters[1].date_range", "2019-01-01"),
+    "bad date": (request(filters=[Filter(date_range=DateRange(start="yesterday"))]), "BAD_REQUEST", "filters[0].date_range.start", "yesterday"),
+    "no record then": (request(filters=[Filter(date_range=DateRange(start="2030-01-01"))]), "NO_DATA", "", "no record matches the filters (the collection has 6 records from 2018-04-05"),
+    "cloud cover out of range": (request(filters=[Filter(cloud_cover_lt=200)]), "BAD_REQUEST", "filters[0].cloud_cover_lt", "200"),
+    "no such split": (request(filters=[Filter(split=["train"])]), "BAD_REQUEST", "filters[0].split_column", "split"),
+    "filter box inverted": (request(filters=[Filter(bbox=BBox(minx=2, maxx=1))]), "BAD_REQUEST", "filters[0].bbox", "2"),
+    "filter geometry": (request(filters=[Filter(geometries=wkb(shapely.Point(1, 2)))]), "BAD_GEOMETRY", "filters[0].geometries.wkb[0]", "POINT"),
+    "layout": (request(layout=7), "BAD_REQUEST", "layout", "layout 7 is not known to this server"),
+    "on_error": (request(on_error=7), "BAD_REQUEST", "on_error", "on_error 7 is not known to this server"),
+    "shard": (request(shard=Shard(index=3, count=2)), "BAD_REQUEST", "shard", "shard 3 of 2 does not exist"),
+    "batch size": (request(batch_bytes=1), "BAD_REQUEST", "batch_bytes", "1 is out of range"),
+    "snapshot": (request(snapshot="old"), "STALE_SNAPSHOT", "snapshot", "the ticket is for snapshot 'old'"),
+    "target_crs": (request(grid={"target_crs": "EPSG:3857"}), "BAD_REQUEST", "grid.target_crs", "this server does not reproject"),
+    "bands of records": (request(layout=2), "BAD_REQUEST", "bands", "the records layout has no use for bands"),
+}  # fmt: skip
+
+
+class Trailers(fl.ClientMiddlewareFactory):
+    """Keeps what servers send beside their answers."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, list] = {}
+
+    def start_call(self, info: fl.CallInfo) -> fl.ClientMiddleware:
+        factory = self
+
+        class Middleware(fl.ClientMiddleware):
+            def received_headers(self, headers: dict[str, list]) -> None:
+                factory.seen.update(headers)
+
+        return Middleware()
+
+
+@pytest.fixture(scope="module")
+def trailers() -> Trailers:
+    return Trailers()
+
+
+@pytest.fixture
+def raw(server: ServerProcess, trailers: Trailers) -> Iterator[fl.FlightClient]:
+    with fl.connect(server.url, middleware=[trailers]) as client:
+        yield client
+
+
+def check(error: fl.FlightError, code: str, field: str, words: str) -> None:
+    detail = ErrorDetail.FromString(error.extra_info)
+    assert (detail.code, detail.field) == (code, field)
+    text = str(error)
+    assert words in f"{detail.message} ({detail.hint})"
+    for secret in ("Traceback", ".py", "/root", "/tmp", "/work", "/home"):
+        assert secret not in text.partition("gRPC client debug context")[0]
+    assert detail.request_id
+
+
+@pytest.mark.parametrize("case", REQUESTS)
+@pytest.mark.parametrize("rpc", ["GetFlightInfo", "DoGet"])
+def test_requests(raw: fl.FlightClient, trailers: Trailers, rpc: str, case: str) -> None:
+    message, code, field, words = REQUESTS[case]
+    trailers.seen.clear()
+    with pytest.raises(fl.FlightError) as caught:
+        if rpc == "DoGet":
+            raw.do_get(fl.Ticket(pack(message))).read_all()
+        else:
+            raw.get_flight_info(fl.FlightDescriptor.for_command(pack(message)))
+    check(caught.value, code, field, words)
+    [trailer] = trailers.seen[ERROR_TRAILER]
+    assert ErrorDetail.FromString(trailer).code == code
+
+
+def test_other_rpcs(raw: fl.FlightClient) -> None:
+    path = fl.FlightDescriptor.for_path("naipp")
+    calls = {
+        "path": lambda: raw.get_flight_info(path),
+        "two parts": lambda: raw.get_flight_info(fl.FlightDescriptor.for_path("a", "b")),
+        "action": lambda: list(raw.do_action("explode")),
+        "junk ticket": lambda: raw.do_get(fl.Ticket(b"junk")).read_all(),
+        "put": lambda: raw.do_put(path, BATCH.schema)[0].close(),
+        "exchange": lambda: raw.do_exchange(path)[1].read_all(),
+    }
+    expected = {
+        "path": ("COLLECTION_NOT_FOUND", "collection", "did you mean 'naip'?"),
+        "two parts": ("BAD_REQUEST", "path", "the path has 2 parts"),
+        "action": ("BAD_REQUEST", "action", "there is no action 'explode' (actions here: healthcheck, stats)"),
+        "junk ticket": ("BAD_REQUEST", "ticket", "neither a google.protobuf.Any nor"),
+        "put": ("BAD_REQUEST", "", "does not offer DoPut (send geometries inside the ticket)"),
+        "exchange": ("BAD_REQUEST", "", "does not offer DoExchange"),
+    }
+    for name, call in calls.items():
+        with pytest.raises(fl.FlightError) as caught:
+            call()
+        check(caught.value, *expected[name])
+
+
+BATCH = pa.record_batch({"a": [1]})
+
+
+def test_the_python_client_raises_its_own(client: rf.Client) -> None:
+    with pytest.raises(KeyError, match="there is no collection 'yn'"):
+        client.collection("yn")
+    ny = client.collection("ny")
+    with pytest.raises(rf.errors.UnknownBandError, match="did you mean 'red'"):
+        ny.get_numpy(geometries=NEW_YORK, bands=["rde"])
+    with pytest.raises(ValueError, match="minx"):
+        ny.get_gdf(geometries=(-70, 40, -74, 41), bands=["red"])
+    with pytest.raises(rf.NoDataFound, match="none overlaps the geometries"):
+        ny.get_xarray(geometries=(1, 1, 2, 2), bands=["red"])
+    with pytest.raises(rf.errors.RaggedShapesError, match="get_gdf"):
+        ny.get_numpy(geometries=NEW_YORK, bands=["red"])
+
+
+@pytest.fixture
+def copied(data: Path, tmp_path: Path) -> Iterator[tuple[Path, rf.Client]]:
+    """The scenes of New York in a folder of their own, indexed and served, to be broken afterwards."""
+    folder = tmp_path / "ny"
+    shutil.copytree(data / COLLECTIONS["ny"], folder)
+    done = run_server_command("index", folder / "items.json", "--out", tmp_path / "index", "--name", "ny")
+    assert done.returncode == 0
+    with ServerProcess({"ny": tmp_path / "index"}) as server, rf.connect(server.url) as client:
+        yield folder, client
+        assert "Traceback" not in server.log
+
+
+RECORD = "LC08_L1TP_013032_20180405_20180417_01_T1"
+
+
+def broken(folder: Path) -> Path:
+    return folder / RECORD / "LC08_L1TP_013032_20180405_B4.tif"
+
+
+def read_red(client: rf.Client, **keywords: object) -> gpd.GeoDataFrame:
+    return client.collection("ny").get_gdf(geometries=NEW_YORK, bands=["red"], **keywords)
+
+
+def test_missing_file(copied: tuple[Path, rf.Client]) -> None:
+    folder, client = copied
+    broken(folder).unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        read_red(client)
+    error = caught.value
+    assert isinstance(error, rf.errors.SourceNotFoundError)
+    assert (error.collection, error.record, error.asset) == ("ny", RECORD, "red")
+    assert str(folder) not in str(error)
+    with pytest.warns(RuntimeWarning, match=f"records are missing from the result: {RECORD}"):
+        rest = read_red(client, on_error="skip")
+    assert len(rest) == 5
+    assert RECORD not in set(rest.record_id)
+
+
+def test_changed_and_truncated_file(copied: tuple[Path, rf.Client]) -> None:
+    folder, client = copied
+    content = broken(folder).read_bytes()
+    broken(folder).write_bytes(content[:-100])
+    with pytest.raises(rf.errors.SourceChangedError, match="changed since it was indexed.*index the collection again"):
+        read_red(client)
+    done = run_server_command("index", folder / "items.json", "--out", folder / "again", "--name", "ny")
+    assert done.returncode == 0
+    assert f"failed: {RECORD}/red: truncated" in done.stdout
+    broken(folder).write_bytes(content)
+    with pytest.raises(rf.errors.SourceChangedError):
+        read_red(client)
+
+
+def test_damaged_pixels(copied: tuple[Path, rf.Client]) -> None:
+    folder, client = copied
+
+    path = broken(folder)
+    stat = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 :] = b"\xff" * (len(content) - len(content) // 2)
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(rf.errors.SourceCorruptError, match="does not decode as deflate") as caught:
+        client.collection("ny").read(bands=["red"], ids=[RECORD]).read_all()
+    assert (caught.value.record, caught.value.asset) == (RECORD, "red")
+
+
+def test_striped_file(data: Path, tmp_path: Path) -> None:
+    done = run_server_command("index", data / "landsat8-ny-striped", "--out", tmp_path / "index", "--name", "striped")
+    assert done.returncode == 1
+    assert "striped" in done.stderr
+    assert "gdal_translate -of COG" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_port_in_use(server: ServerProcess, indexes: dict[str, Path]) -> None:
+    done = run_server_command("serve", "--collection", f"ny={indexes['ny']}", "--listen", server.url)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: {server.url} is already in use"
+        " (stop the server that listens there, or choose another place with --listen)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("listen", "words"),
+    [
+        ("http://127.0.0.1:1", "the scheme is not grpc or grpc+unix (use grpc://HOST:PORT or grpc+unix:///PATH)"),
+        ("grpc://127.0.0.1", "host or port is missing"),
+        ("grpc://127.0.0.1:99999", "the port is not a number from 0 to 65535"),
+        ("grpc+unix:///nowhere/at/all/s", "the folder of the socket does not exist"),
+        ("grpc+unix:///" + "a" * 120, "more than 107 characters"),
+    ],
+)
+def test_bad_places_to_listen(indexes: dict[str, Path], listen: str, words: str) -> None:
+    done = run_server_command("serve", "--collection", f"ny={indexes['ny']}", "--listen", listen)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot listen on")
+    assert words in done.stderr
+
+
+def test_index_of_a_newer_version(indexes: dict[str, Path], tmp_path: Path) -> None:
+    index = tmp_path / "newer"
+    shutil.copytree(indexes["ny"], index)
+    manifest = json.loads((index / "manifest.json").read_text())
+    (index / "manifest.json").write_text(json.dumps(manifest | {"format_version": 99}))
+    done = run_server_command("serve", "--collection", f"ny={index}")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the index 'newer' was made by a newer version of rasterflight (index format 99")
+    assert "upgrade the server, or build the index again" in done.stderr
+
+
+def test_not_an_index(tmp_path: Path) -> None:
+    done = run_server_command("serve", "--collection", f"ny={tmp_path}")
+    assert done.returncode == 1
+    assert "is not an index" in done.stderr
+    assert "rasterflight-server index SOURCE --out DIR --name NAME" in done.stderr
