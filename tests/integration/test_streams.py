@@ -179,7 +179,9 @@ def covered(header: str) -> range:
 def test_a_polygon_reads_only_the_tiles_that_it_touches(remote: tuple[FileServer, ServerProcess]) -> None:
     _, server = remote
     west, north = 500_000, 5_700_000
-    diagonal = shapely.Polygon([(west, north), (west + 200, north), (west + 6400, north - 6300), (west + 6400, north - 6400)])
+    diagonal = shapely.Polygon(
+        [(west, north), (west + 200, north), (west + 6400, north - 6300), (west + 6400, north - 6400)]
+    )
     with rf.connect(server.url) as client:
         made = client.collection("made").subset(ids=["r0"])
         plan = made.plan(geometries=diagonal, geometry_crs="EPSG:32631", bands=["B1"])

@@ -36,7 +36,9 @@ def inside(folder: Path) -> list[shapely.Geometry]:
     angles = np.linspace(0, 2 * np.pi, 14)[:-1]
     radii = np.where(np.arange(13) % 2, 0.1, 0.35)
     star = shapely.Polygon(
-        np.column_stack([west + width * (0.5 + radii * np.cos(angles)), south + height * (0.5 + radii * np.sin(angles))])
+        np.column_stack(
+            [west + width * (0.5 + radii * np.cos(angles)), south + height * (0.5 + radii * np.sin(angles))]
+        )
     )
     ring = shapely.box(west + 0.1 * width, south + 0.2 * height, west + 0.6 * width, south + 0.7 * height)
     hole = shapely.box(west + 0.3 * width, south + 0.3 * height, west + 0.4 * width, south + 0.6 * height)
@@ -116,7 +118,11 @@ def test_numpy_stack(client: rf.Client, data: Path) -> None:
     folder = data / COLLECTIONS["mol"]
     stack = client.collection("mol").get_numpy(windows=[(0, 0, 73, 58)], bands=["B04", "B02"])
     truth = [
-        [oracle.whole(layer).pixels for layer in oracle.layers(folder) if layer.record_id == record and layer.band == band]
+        [
+            oracle.whole(layer).pixels
+            for layer in oracle.layers(folder)
+            if layer.record_id == record and layer.band == band
+        ]
         for record in dict.fromkeys(layer.record_id for layer in oracle.layers(folder))
         for band in ("B04", "B02")
     ]
@@ -154,7 +160,9 @@ def test_xarray_refuses_grids_that_do_not_line_up(client: rf.Client) -> None:
 
 def test_gdf_plots_in_the_right_place(client: rf.Client, data: Path) -> None:
     boroughs = gpd.read_file(data / "aoi" / "nyc-boroughs.geojson")
-    found = client.collection("ny").get_gdf(geometries=boroughs, bands=["red"], ids=client.collection("ny").records()["id"].to_pylist()[:1])
+    found = client.collection("ny").get_gdf(
+        geometries=boroughs, bands=["red"], ids=client.collection("ny").records()["id"].to_pylist()[:1]
+    )
     west, south, east, north = found.total_bounds
     assert (west, south) > (-75, 40)
     assert (east, north) < (-73, 42)

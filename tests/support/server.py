@@ -16,7 +16,9 @@ import psutil
 class ServerProcess:
     """``rasterflight-server serve`` as its own process, on any free port or on a unix socket; ends with the block."""
 
-    def __init__(self, collections: Mapping[str, Path], *, listen: str = "grpc://127.0.0.1:0", grace: float = 5.0) -> None:
+    def __init__(
+        self, collections: Mapping[str, Path], *, listen: str = "grpc://127.0.0.1:0", grace: float = 5.0
+    ) -> None:
         self._collections = collections
         self._listen = listen
         self._grace = grace
@@ -28,7 +30,15 @@ class ServerProcess:
         arguments = [f"--collection={name}={path}" for name, path in self._collections.items()]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "rasterflight_server", "serve", f"--listen={listen}", f"--grace={self._grace}", *arguments],
+                [
+                    sys.executable,
+                    "-m",
+                    "rasterflight_server",
+                    "serve",
+                    f"--listen={listen}",
+                    f"--grace={self._grace}",
+                    *arguments,
+                ],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

@@ -1,5 +1,7 @@
 """Cutting chips into rows: complete, in order, within the target, along tiles where these fit."""
 
+from itertools import pairwise
+
 import numpy as np
 from affine import Affine
 from hypothesis import given
@@ -34,7 +36,7 @@ def test_blocks_are_complete_and_bounded(off: int, height: int, width: int, tile
     rows = cut_rows(window, cut, target)
     assert rows[0][0] == 0
     assert rows[-1][1] == height
-    assert all(stop == start for (_, stop), (start, _) in zip(rows, rows[1:], strict=False))
+    assert all(stop == start for (_, stop), (start, _) in pairwise(rows))
     one_row = width * cut.pixel_bytes
     assert all(start < stop and (stop - start) * one_row <= max(target, one_row) for start, stop in rows)
     tile = max(tiles)

@@ -205,7 +205,7 @@ def test_a_database_is_locked_down(path: Path, collection: Collection, tmp_path:
 
 
 def test_profiles_there_and_back() -> None:
-    level = Level(5, 6, 16, 16, "uint8", True, 7, 1, 6, 3, False, b"\xff\xd8\xff\xd9")  # noqa: FBT003
+    level = Level(5, 6, 16, 16, "uint8", True, 7, 1, 6, 3, False, b"\xff\xd8\xff\xd9")
     profiles = [Profile((level, level), (BandMeta(scale=0.1), BandMeta(unit="m")), "nan")]
     assert load_profiles(dump_profiles(profiles)) == profiles
 

@@ -34,7 +34,7 @@ def refused(raw: bytes | Path, tmp_path: Path) -> SourceError:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("big", [False, True])
-def test_by_hand(tmp_path: Path, order: str, big: bool) -> None:  # noqa: FBT001
+def test_by_hand(tmp_path: Path, order: str, big: bool) -> None:
     header = read(tiff(tags(), order=order, big=big), tmp_path)
     (level,) = header.profile.levels
     assert (level.width, level.height, level.tile_shape, level.dtype) == (32, 32, (16, 16, 1), "uint8")

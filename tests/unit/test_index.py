@@ -398,7 +398,7 @@ class TestTilePacking:
             ([2**40, 2**40 + 2**32 - 1], [2**32 - 1, 7], True),
         ],
     )
-    def test_there_and_back(self, tmp_path: Path, offsets: list[int], counts: list[int], packed: bool) -> None:  # noqa: FBT001
+    def test_there_and_back(self, tmp_path: Path, offsets: list[int], counts: list[int], packed: bool) -> None:
         writer = TilesWriter(tmp_path / "tiles.arrow")
         other = TileRanges(np.array([1, 9], np.int64), np.array([8, 8], np.int64))
         assert writer.add([other, other]) == 0

@@ -97,7 +97,7 @@ class TestAssets:
             ("x.tif", False),
         ],
     )
-    def test_rasters(self, tmp_path: Path, asset: object, raster: bool) -> None:  # noqa: FBT001
+    def test_rasters(self, tmp_path: Path, asset: object, raster: bool) -> None:
         record = one(tmp_path, assets={"x": asset, "other": {"href": "o.tif"}})
         assert [found.key for found in record.assets] == (["x"] if raster else []) + ["other"]
 

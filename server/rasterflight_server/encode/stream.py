@@ -134,7 +134,7 @@ class ChipsStream:
         """Which tiles under a block hold pixels inside the area; None: all, or there is just one."""
         chip = block.chip
         under = tiles_under(level, block.window)
-        if self._masks is None or under.count == 1:
+        if self._masks is None or under.tiles == 1:
             return None
         tiles = self._masks.tiles(chip.number, chip.cut.grid, chip.window, level.tile_width, level.tile_height)
         first = under.row_start - tiles_under(level, chip.window).row_start

@@ -11,6 +11,7 @@ from rasterflight_server.errors import SourceError
 from rasterflight_server.ingest.gdal import parse_metadata, parse_nodata
 from rasterflight_server.ingest.geokeys import read_crs, read_geokeys, read_transform
 from rasterflight_server.ingest.ifd import Directory, corrupt, read_directories
+from rasterflight_server.read.decode import CODECS, PREDICTORS
 from rasterflight_server.store import ReadAhead, Source
 from rasterflight_server.types import Grid, Identity, Level, Profile, TileRanges
 
@@ -25,13 +26,11 @@ _OLD_REDUCED: Final = 2
 _SEPARATE: Final = 2
 _YCBCR: Final = 6
 
-_CODECS: Final = frozenset([1, 5, 8, 32946, 50000])
 _CODEC_NAMES: Final = {
     2: "CCITT RLE", 3: "CCITT fax 3", 4: "CCITT fax 4", 6: "old-style JPEG", 7: "JPEG", 32773: "PackBits",
     34712: "JPEG 2000", 34887: "LERC", 34925: "LZMA", 50001: "WebP", 50002: "JPEG XL",
 }  # fmt: skip
 _NO_COMPRESSION: Final = 1
-_PREDICTORS: Final = frozenset([1, 2, 3])
 _FLOAT_PREDICTOR: Final = 3
 # (SampleFormat, bits) -> dtype. Format 4 is "undefined", which GDAL takes for unsigned.
 _DTYPES: Final = {
@@ -150,14 +149,14 @@ def _dtype(page: Directory, samples: int) -> str:
 
 
 def _predictor(page: Directory, compression: int, dtype: str) -> int:
-    if compression not in _CODECS:
+    if compression not in CODECS:
         name = _CODEC_NAMES.get(compression, "unknown")
         raise SourceError(
             ErrorCode.UNSUPPORTED_CODEC, f"the codec {name} (compression {compression}) is not read", hint=_RECODE_IT
         )
     # A predictor belongs to a codec: libtiff does not look at it in files without one.
     predictor = 1 if compression == _NO_COMPRESSION else page.integer(_PREDICTOR, 1)
-    if predictor not in _PREDICTORS or (predictor == _FLOAT_PREDICTOR and np.dtype(dtype).kind != "f"):
+    if predictor not in PREDICTORS or (predictor == _FLOAT_PREDICTOR and np.dtype(dtype).kind != "f"):
         raise SourceError(
             ErrorCode.UNSUPPORTED_CODEC, f"the predictor {predictor} is not read for {dtype} pixels", hint=_RECODE_IT
         )

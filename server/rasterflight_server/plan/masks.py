@@ -42,8 +42,6 @@ class Masks:
             all_touched=self._all_touched,
         )
 
-    def _tiles(
-        self, area: int, grid: Grid, window: Window, tile_width: int, tile_height: int
-    ) -> npt.NDArray[np.bool_]:
+    def _tiles(self, area: int, grid: Grid, window: Window, tile_width: int, tile_height: int) -> npt.NDArray[np.bool_]:
         """Which of the tiles under a window hold a pixel that is inside, shape (tile rows, tile columns)."""
         return self.spans(area, grid, window).tiles(tile_width, tile_height, window.col_off, window.row_off)

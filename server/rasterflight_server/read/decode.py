@@ -1,7 +1,6 @@
 """From the stored bytes of one tile to its pixels."""
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +20,8 @@ CODECS = {1: "none", 5: "LZW", 8: "deflate", 32946: "deflate", 50000: "ZSTD"}
 #: TIFF predictors that are read: none, horizontal differences, floating point.
 PREDICTORS = (1, 2, 3)
 
-_DECODERS: dict[int, Callable[..., Bytes]] = {
+# The stubs of imagecodecs do not know that `out` takes and returns arrays.
+_DECODERS: dict[int, Any] = {
     5: imagecodecs.lzw_decode,
     8: imagecodecs.deflate_decode,
     32946: imagecodecs.deflate_decode,
@@ -58,7 +58,7 @@ def inflate(level: Level, raw: Any, scratch: Scratch) -> Bytes:
     """
     wanted = level.tile_nbytes
     if level.compression == 1:
-        data = np.frombuffer(raw, np.uint8)
+        data: Bytes = np.frombuffer(raw, np.uint8)
     else:
         try:
             data = _DECODERS[level.compression](raw, out=scratch.inflated(wanted))

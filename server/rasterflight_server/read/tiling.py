@@ -17,7 +17,7 @@ class TileBlock(NamedTuple):
     col_stop: int
 
     @property
-    def count(self) -> int:
+    def tiles(self) -> int:
         """Number of tiles."""
         return (self.row_stop - self.row_start) * (self.col_stop - self.col_start)
 
