@@ -98,7 +98,7 @@ def draw(ny: rf.Collection, boroughs: gpd.GeoDataFrame, table: pd.DataFrame) -> 
         series = row.dropna()
         right.plot(pd.to_datetime(series.index + " 2018", format="%d %b %Y"), series.to_numpy(), "o-", label=name)
     right.set(title="Mean NDVI of the boroughs", ylabel="NDVI")
-    right.xaxis.set_major_formatter(dates.DateFormatter("%b"))  # type: ignore[no-untyped-call] - matplotlib types it not
+    right.xaxis.set_major_formatter(dates.DateFormatter("%b"))  # type: ignore[no-untyped-call]
     right.grid(alpha=0.3)
     right.legend(frameon=False, fontsize=9)
     date = pd.Timestamp(scene.time.values)
