@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_index(subparsers)
+    _add_check(subparsers)
     _add_serve(subparsers)
     return parser
 
@@ -104,6 +105,29 @@ def _print_report(report: "BuildReport") -> None:
     print(f"{report.name}: {report.records} records, {report.assets} files, bands {', '.join(report.bands)}")
     for failure in report.failures:
         print(f"failed: {failure}")
+
+
+def _add_check(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "check",
+        help="say what files are, and whether they can be read",
+        description="Say of each file what it is, whether it can be read, and if not why. Ends with 1 when one cannot.",
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="file or folder; files also by URL")
+    parser.add_argument(
+        "--full", action="store_true", help="decode all tiles, not just the first and last of each level"
+    )
+    parser.set_defaults(run=_check)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from rasterflight_server.ingest.check import check_files
+
+    failed = False
+    for finding in check_files(options.paths, full=options.full):
+        print(finding)
+        failed = failed or finding.error is not None
+    return int(failed)
 
 
 def _add_serve(subparsers: Any) -> None:

@@ -30,6 +30,7 @@ from rasterflight_protocol.v1.read_pb2 import (
     Windows,
 )
 from support.server import ServerProcess, run_server_command
+from support.tiff import SHORT, tags, tiff
 
 NEW_YORK = (-74.3, 40.4, -73.5, 41.0)
 
@@ -258,10 +259,12 @@ def test_damaged_pixels(copied: tuple[Path, rf.Client]) -> None:
     assert (caught.value.record, caught.value.asset) == (RECORD, "red")
 
 
-def test_striped_file(data: Path, tmp_path: Path) -> None:
-    done = run_server_command("index", data / "landsat8-ny-striped", "--out", tmp_path / "index", "--name", "striped")
+def test_file_of_a_codec_that_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.tif").write_bytes(tiff(tags(t259=(SHORT, [6]))))
+    done = run_server_command("index", tmp_path / "files", "--out", tmp_path / "index", "--name", "old")
     assert done.returncode == 1
-    assert "striped" in done.stderr
+    assert "old-style JPEG" in done.stderr
     assert "gdal_translate -of COG" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -26,9 +26,9 @@ DATA = Path(__file__).parents[1] / "data"
 
 
 def real_grids():
-    """One file for each pixel grid of the test data."""
+    """One file for each pixel grid of the bundled collections."""
     by_grid = {}
-    for path in sorted(path for path in DATA.rglob("*") if path.suffix.lower() == ".tif"):
+    for path in sorted(path for path in DATA.glob("[!v]*/**/*") if path.suffix.lower() == ".tif"):
         with rasterio.open(path) as dataset:
             by_grid.setdefault((dataset.transform, dataset.shape), path)
     return list(by_grid.values())

@@ -232,10 +232,10 @@ class TestBadIndexes:
 
     def test_newer(self, copy: Path) -> None:
         document = json.loads((copy / "manifest.json").read_text())
-        (copy / "manifest.json").write_text(json.dumps(document | {"format_version": 2, "bands": "unknown"}))
+        (copy / "manifest.json").write_text(json.dumps(document | {"format_version": 3, "bands": "unknown"}))
         error = self.refused(copy)
         assert error.message == (
-            "the index 'index' was made by a newer version of rasterflight (index format 2, this server reads up to 1)"
+            "the index 'index' was made by a newer version of rasterflight (index format 3, this server reads up to 2)"
         )
         assert error.hint == "upgrade the server, or build the index again with this version"
 

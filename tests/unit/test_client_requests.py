@@ -43,6 +43,8 @@ def test_a_read_asks_for_what_was_said(asked, toy):
         geometry_crs=32618,
         target_crs=3857,
         all_touched=True,
+        masked=True,
+        values="scaled",
         on_error="skip",
         batch_bytes=1 << 20,
         cloud_cover_lt=20,
@@ -67,7 +69,7 @@ def test_a_read_asks_for_what_was_said(asked, toy):
                 ids=["a", "b"],
             )
         ],
-        grid=pb.GridOptions(all_touched=True, target_crs="EPSG:3857"),
+        grid=pb.GridOptions(all_touched=True, target_crs="EPSG:3857", masked=True, values=pb.VALUES_SCALED),
         layout=pb.LAYOUT_CHIPS,
         on_error=pb.ON_ERROR_SKIP,
         batch_bytes=1 << 20,
@@ -76,8 +78,17 @@ def test_a_read_asks_for_what_was_said(asked, toy):
 
 def test_the_least_that_can_be_said(asked):
     assert asked(bands="red") == pb.ReadRequest(
-        collection="toy", bands=["red"], grid=pb.GridOptions(), layout=pb.LAYOUT_CHIPS, on_error=pb.ON_ERROR_RAISE
+        collection="toy",
+        bands=["red"],
+        grid=pb.GridOptions(values=pb.VALUES_RAW),
+        layout=pb.LAYOUT_CHIPS,
+        on_error=pb.ON_ERROR_RAISE,
     )
+
+
+def test_values_are_raw_or_scaled(asked, toy):
+    with pytest.raises(errors.BadRequestError, match="values is 'physical', expected 'raw' or 'scaled'"):
+        asked(toy, bands="red", values="physical")
 
 
 def test_subsets_add_up_and_change_nothing(asked, toy):

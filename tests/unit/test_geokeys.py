@@ -13,7 +13,7 @@ from rasterflight_server.ingest.geokeys import crs_name, read_crs
 from rasterflight_server.ingest.header import Header, read_header
 from rasterflight_server.store import open_source
 from rasterflight_server.types import Grid
-from support.tiff import DOUBLE, SHORT, tags, tiff
+from support.tiff import ASCII, DOUBLE, SHORT, tags, tiff
 
 SCALE, TIE, MATRIX, KEYS, DOUBLES, TEXTS = "t33550", "t33922", "t34264", "t34735", "t34736", "t34737"
 UTM18 = (SHORT, [1, 1, 0, 1, 3072, 0, 1, 32618])
@@ -54,7 +54,6 @@ class TestTransform:
         "place",
         [
             {},
-            {SCALE: (DOUBLE, [10.0, 10.0, 0.0])},
             {TIE: (DOUBLE, [0.0, 0, 0, 5, 4, 0, 9, 9, 0, 7, 8, 0])},
             {SCALE: (DOUBLE, [0.0, 0.0, 0.0]), TIE: (DOUBLE, [0.0] * 6)},
             {SCALE: (DOUBLE, [math.nan, 1.0, 0.0]), TIE: (DOUBLE, [0.0] * 6)},
@@ -62,10 +61,22 @@ class TestTransform:
             {MATRIX: (DOUBLE, [0.0] * 16)},
         ],
     )
+    @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
     def test_nowhere(self, tmp_path: Path, place: dict) -> None:
-        found = header(write(tmp_path / "x.tif", **place, **{KEYS: UTM18}))
+        path = write(tmp_path / "x.tif", **place, **{KEYS: UTM18})
+        found = header(path)
         assert not found.located
-        assert (found.grid.transform, found.grid.crs) == (Affine.identity(), None)
+        assert not found.grid.located
+        assert found.grid.transform == Affine.identity()
+        assert outline(found.grid) is None
+        # Control points have the CRS for themselves.
+        assert found.grid.crs == (None if TIE in place else "EPSG:32618")
+
+    @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+    def test_scale_without_tie_point(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "x.tif", **{SCALE: (DOUBLE, [10.0, 20.0, 0.0]), KEYS: UTM18_POINT})
+        with rasterio.open(path) as expected:
+            assert tuple(header(path).grid.transform) == tuple(expected.transform)
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -116,7 +127,7 @@ def test_crs_as_gdal(tmp_path: Path, crs: str) -> None:
         {3072: 1},
         {3072: "text"},
         {3072: 2.5},
-        {2048: 32767},
+        {1024: 2, 2048: 32767},
         {3072: 32767},
         {3072: 32767, 3075: 999, 2048: 4326},
         {3072: 32767, 3075: 15, 2048: 4326, 3081: "north"},
@@ -128,6 +139,24 @@ def test_crs_as_gdal(tmp_path: Path, crs: str) -> None:
 )
 def test_keys_that_say_nothing(keys: dict) -> None:
     assert read_crs(keys) is None
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [1025, 0, 1, 1],
+        [1024, 0, 1, 1],
+        [1024, 0, 1, 32767],
+        [1026, 34737, 5, 0],
+        [3076, 0, 1, 9003],
+        [2048, 0, 1, 4326],
+    ],
+)
+def test_keys_without_a_model_are_a_local_crs(tmp_path: Path, keys: list[int]) -> None:
+    path = write(tmp_path / "x.tif", **{KEYS: (SHORT, [1, 1, 0, 1, *keys]), TEXTS: (ASCII, b"Plant|\0")})
+    with rasterio.open(path) as expected:
+        assert rasterio.CRS.from_user_input(header(path).grid.crs) == expected.crs
 
 
 def test_names_are_short_where_a_code_says_the_same() -> None:

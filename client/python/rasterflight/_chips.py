@@ -12,7 +12,8 @@ from rasterflight._rows import CHIP_COLUMNS, Block, Chip, Failed, rows
 from rasterflight.errors import ProtocolError
 from rasterflight_protocol import band_fields
 
-#: Given a chip without pixels and the dtypes of its bands, gives the arrays ``[height, width]`` to write them to.
+#: Given a chip without pixels and the dtypes of its bands, gives the arrays ``[height, width]`` to write them to; the
+#: dtype of masks is bool.
 Allocate = Callable[[Chip, Mapping[str, np.dtype[Any]]], Mapping[str, np.ndarray]]
 
 
@@ -22,7 +23,10 @@ def new_arrays(chip: Chip, dtypes: Mapping[str, np.dtype[Any]]) -> dict[str, np.
 
 
 def read_chips(
-    batches: Iterable[pa.RecordBatch], schema: pa.Schema, allocate: Allocate | None = None
+    batches: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+    allocate: Allocate | None = None,
+    allocate_masks: Allocate = new_arrays,
 ) -> Iterator[Chip]:
     """Put chips together from the rows of a read.
 
@@ -34,6 +38,8 @@ def read_chips(
         Their schema.
     allocate
         Where pixels go. None: chips of one row are read-only views of their batch, larger ones get new arrays.
+    allocate_masks
+        Where the masks of those chips go whose pixels do not stay in their batch.
 
     Returns
     -------
@@ -50,7 +56,7 @@ def read_chips(
     """
     if not CHIP_COLUMNS.issubset(schema.names):
         raise TypeError("these rows are not chips: read with layout='chips'")
-    items = _assemble(batches, [band.name for band in band_fields(schema)], allocate)
+    items = _assemble(batches, [band.name for band in band_fields(schema)], allocate, allocate_masks)
     if "error" in schema.names:
         return _of_sound_records(items)
     return (item for item in items if isinstance(item, Chip))
@@ -65,7 +71,7 @@ def _of_sound_records(items: Iterable[Chip | Failed]) -> Iterator[Chip]:
 
 
 def _assemble(
-    batches: Iterable[pa.RecordBatch], bands: list[str], allocate: Allocate | None
+    batches: Iterable[pa.RecordBatch], bands: list[str], allocate: Allocate | None, allocate_masks: Allocate
 ) -> Iterator[Chip | Failed]:
     unfinished: dict[tuple[Any, ...], _Unfinished] = {}
     for row in (row for batch in batches for row in rows(batch, bands)):
@@ -76,12 +82,13 @@ def _assemble(
             continue  # the record has none of these bands
         elif allocate is None and row.height == row.chip.height:
             row.chip.pixels.update(row.strips)
+            row.chip.masks.update(row.masks)
             yield row.chip
         else:
             # bands on another grid may come in between, so a chip is known by its bands too
             key = (row.chip.record_id, row.chip.geometry_id, *row.strips)
             if key not in unfinished:
-                unfinished[key] = _Unfinished(row, allocate or new_arrays)
+                unfinished[key] = _Unfinished(row, allocate or new_arrays, allocate_masks)
             if unfinished[key].add(row):
                 yield unfinished.pop(key).chip
     for record_id, *_ in unfinished:
@@ -91,14 +98,18 @@ def _assemble(
 class _Unfinished:
     """A chip whose blocks are still coming."""
 
-    def __init__(self, block: Block, allocate: Allocate) -> None:
+    def __init__(self, block: Block, allocate: Allocate, allocate_masks: Allocate) -> None:
         self.chip = block.chip
         self.chip.pixels.update(allocate(block.chip, {band: strip.dtype for band, strip in block.strips.items()}))
+        if block.masks:
+            self.chip.masks.update(allocate_masks(block.chip, {band: mask.dtype for band, mask in block.masks.items()}))
         self._missing = block.chip.height
 
     def add(self, block: Block) -> bool:
         """Write a block to its place; say whether it was the last."""
         for band, strip in block.strips.items():
             self.chip.pixels[band][block.row_off : block.row_off + block.height] = strip
+        for band, mask in block.masks.items():
+            self.chip.masks[band][block.row_off : block.row_off + block.height] = mask
         self._missing -= block.height
         return self._missing <= 0

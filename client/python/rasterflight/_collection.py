@@ -16,6 +16,7 @@ from rasterflight._progress import Bar
 from rasterflight._requests import (
     FilterKeywords,
     OnError,
+    Values,
     band_names,
     check_max_concurrent,
     filter_message,
@@ -26,7 +27,7 @@ from rasterflight._requests import (
 from rasterflight._stream import Stream
 from rasterflight._xarray import read_xarray
 from rasterflight.errors import BadRequestError
-from rasterflight_protocol.v1.read_pb2 import LAYOUT_CHIPS, LAYOUT_RECORDS, Filter, ReadRequest, Windows
+from rasterflight_protocol.v1.read_pb2 import LAYOUT_CHIPS, LAYOUT_RECORDS, Filter, GridOptions, ReadRequest, Windows
 
 Layout = Literal["chips", "records"]
 Bands = str | Iterable[str]
@@ -152,12 +153,15 @@ class Collection:
         geometry_column: str | None = None,
         target_crs: Any = None,
         all_touched: bool = False,
+        masked: bool = False,
+        values: Values = "raw",
         timeout: float | None = None,
         **filters: Unpack[FilterKeywords],
     ) -> Plan:
         """Find out what a read would do; no pixel is fetched. The parameters are those of `read`."""
         where = where_from(geometries, windows, geometry_crs, geometry_column)
-        request = self._chips_request(where, bands, filters, all_touched=all_touched, target_crs=target_crs)
+        grid = grid_message(all_touched=all_touched, target_crs=target_crs, masked=masked, values=values)
+        request = self._chips_request(where, bands, filters, grid)
         return plan_from(self._connection.plan(request, timeout), self._connection.url)
 
     def read(
@@ -171,6 +175,8 @@ class Collection:
         geometry_column: str | None = None,
         target_crs: Any = None,
         all_touched: bool = False,
+        masked: bool = False,
+        values: Values = "raw",
         on_error: OnError = "raise",
         progress: bool = False,
         timeout: float | None = None,
@@ -202,6 +208,14 @@ class Collection:
             CRS of the pixels, as an EPSG number or text; None: each record's own.
         all_touched
             Keep every pixel that an area touches, instead of those whose centre lies inside.
+        masked
+            Tell invalid pixels: those that ``rasterio``'s ``read_masks`` has 0 for (by a mask in the file, by nodata, or
+            by the alpha band), and those outside the area. They are null inside the lists, and in `Chip.masks`.
+        values
+            ``"raw"``: pixels as they are in the file. ``"scaled"``: ``pixel * scale + offset``, each record by its own
+            (1 and 0 where it says none), as float32 for whole numbers of up to 16 bits and float32, else float64: the
+            pixel, scale and offset are brought into that type, and product and sum are rounded to it. Invalid pixels, as
+            for `masked`, are NaN.
         on_error
             ``"raise"``: the first record that cannot be read ends the read. ``"skip"``: the rest comes back, with a
             RuntimeWarning that names what is missing.
@@ -226,14 +240,15 @@ class Collection:
             Anything else that the server has to say, also while the rows are taken.
         """
         if layout == "records":
-            if bands is not None or windows is not None or target_crs is not None:
-                raise BadRequestError("layout='records' reads no pixels: leave bands, windows and target_crs out")
+            if bands is not None or windows is not None or target_crs is not None or masked or values != "raw":
+                raise BadRequestError(
+                    "layout='records' reads no pixels: leave bands, windows, target_crs, masked and values out"
+                )
             request = self._request(LAYOUT_RECORDS, filter_message(filters, geometries, geometry_crs, geometry_column))
         elif layout == "chips":
             where = where_from(geometries, windows, geometry_crs, geometry_column)
-            request = self._chips_request(
-                where, bands, filters, all_touched=all_touched, target_crs=target_crs, on_error=on_error
-            )
+            grid = grid_message(all_touched=all_touched, target_crs=target_crs, masked=masked, values=values)
+            request = self._chips_request(where, bands, filters, grid, on_error)
         else:
             raise BadRequestError(f"layout is {layout!r}, expected 'chips' or 'records'", field="layout")
         request.batch_bytes = batch_bytes or 0
@@ -249,6 +264,8 @@ class Collection:
         geometry_column: str | None = None,
         target_crs: Any = None,
         all_touched: bool = False,
+        masked: bool = False,
+        values: Values = "raw",
         on_error: OnError = "raise",
         max_concurrent: int = 50,
         progress: bool = False,
@@ -267,7 +284,8 @@ class Collection:
         -------
         numpy.ndarray
             ``[N, H, W]`` for one band, ``[N, C, H, W]`` for several, in the dtype of the files. N counts pairs of
-            record and area, by record (datetime, id), then area. Pixels outside an area hold nodata, or 0.
+            record and area, by record (datetime, id), then area. Pixels outside an area hold nodata, or 0. With
+            ``masked=True`` a ``numpy.ma.MaskedArray``.
 
         Raises
         ------
@@ -279,9 +297,8 @@ class Collection:
         check_max_concurrent(max_concurrent)
         names = band_names(bands)
         where = where_from(geometries, windows, geometry_crs, geometry_column)
-        request = self._chips_request(
-            where, names, filters, all_touched=all_touched, target_crs=target_crs, on_error=on_error
-        )
+        grid = grid_message(all_touched=all_touched, target_crs=target_crs, masked=masked, values=values)
+        request = self._chips_request(where, names, filters, grid, on_error)
         with self._open(request, progress=progress, timeout=timeout) as stream:
             return read_numpy(stream, names)
 
@@ -295,6 +312,8 @@ class Collection:
         geometry_column: str | None = None,
         target_crs: Any = None,
         all_touched: bool = False,
+        masked: bool = False,
+        values: Values = "raw",
         on_error: OnError = "raise",
         max_concurrent: int = 50,
         progress: bool = False,
@@ -307,8 +326,8 @@ class Collection:
         -------
         geopandas.GeoDataFrame
             A row per (record, area, band): ``record_id, datetime`` (UTC), ``cloud_cover, collection, geometry_id,
-            geometry, band, data`` (2-D array in the dtype of the file), ``transform`` (affine.Affine of ``data``), then
-            the other columns of a GeoDataFrame of areas. The frame has the CRS of the areas, or ``target_crs``.
+            geometry, band, data`` (2-D array in the dtype of the file; with ``masked=True`` a ``numpy.ma.MaskedArray``),
+            ``transform`` (affine.Affine of ``data``), then the other columns of a GeoDataFrame of areas. The frame has the CRS of the areas, or ``target_crs``.
             Without areas, ``geometry`` is the outline of ``data``, in the CRS of the records.
             ``attrs["rasterflight_errors"]`` lists what is missing, if anything is.
 
@@ -324,9 +343,8 @@ class Collection:
         where = where_from(geometries, windows, geometry_crs, geometry_column)
         areas = where if isinstance(where, Areas) else None
         check_columns(areas)
-        request = self._chips_request(
-            where, names, filters, all_touched=all_touched, target_crs=target_crs, on_error=on_error
-        )
+        grid = grid_message(all_touched=all_touched, target_crs=target_crs, masked=masked, values=values)
+        request = self._chips_request(where, names, filters, grid, on_error)
         with self._open(request, progress=progress, timeout=timeout) as stream:
             return read_gdf(stream, names, areas, None if target_crs is None else crs_text(target_crs))
 
@@ -340,6 +358,8 @@ class Collection:
         geometry_column: str | None = None,
         target_crs: Any = None,
         all_touched: bool = False,
+        masked: bool = False,
+        values: Values = "raw",
         xr_combine: Combine = "combine_first",
         squeeze_geometry: bool = False,
         on_error: OnError = "raise",
@@ -354,7 +374,8 @@ class Collection:
         ----------
         xr_combine
             How records of the same time are laid over one another, in their order. ``"combine_first"``: the first
-            valid pixel wins (not nodata, not NaN; without nodata, any pixel in the window of the record).
+            valid pixel wins (not nodata, not NaN; without nodata, any pixel in the window of the record; with
+            ``masked=True``, any pixel that is not masked).
             ``"merge"``: the same, but valid pixels that differ are an error. ``"merge_override"``: the first record
             wins wherever its window is, valid or not.
         squeeze_geometry
@@ -367,7 +388,11 @@ class Collection:
             what no record covers holds nodata, or 0. ``time`` is UTC, ascending and unique (records without a time
             are together at the end, as NaT), ``geometry`` the ids of the areas (1 for whole records), ``x`` and ``y``
             pixel centres, ``record_id`` the records of each time. ``spatial_ref`` holds the CRS, as rioxarray reads
-            it. Scale and offset are attributes, not applied. ``attrs["rasterflight_errors"]`` lists what is missing,
+            it. What the files say about a band is in the attributes of its variable: scale and offset (not applied),
+            unit, description, classes (``flag_values``, ``flag_meanings``), colour table (JSON text), and the tags that
+            all files share, but for those whose names xarray uses itself or netCDF cannot hold. With ``masked=True``
+            each band has a second variable, ``<band>_mask``: bool, True where the pixel is invalid or no record
+            covers it; dtype and pixels stay as they are. ``attrs["rasterflight_errors"]`` lists what is missing,
             if anything is.
 
         Raises
@@ -375,7 +400,9 @@ class Collection:
         GridMismatchError
             The records are in several CRS, or on grids that do not line up (a ValueError).
         NodataVariesError
-            The records differ in nodata (a ValueError).
+            The records differ in nodata (a ValueError); not with ``masked=True`` or scaled values.
+        ColumnCollisionError
+            With ``masked=True``, a band has the name of the mask of another (a ValueError).
         MergeConflictError
             Under ``"merge"`` (a ValueError).
         TooSparseError
@@ -384,9 +411,8 @@ class Collection:
         check_combine(xr_combine)
         check_max_concurrent(max_concurrent)
         where = where_from(geometries, windows, geometry_crs, geometry_column)
-        request = self._chips_request(
-            where, bands, filters, all_touched=all_touched, target_crs=target_crs, on_error=on_error
-        )
+        grid = grid_message(all_touched=all_touched, target_crs=target_crs, masked=masked, values=values)
+        request = self._chips_request(where, bands, filters, grid, on_error)
         with self._open(request, progress=progress, timeout=timeout) as stream:
             return read_xarray(stream, xr_combine, squeeze_geometry=squeeze_geometry)
 
@@ -395,14 +421,12 @@ class Collection:
         where: Areas | Windows | None,
         bands: Bands | None,
         filters: FilterKeywords,
-        *,
-        all_touched: bool,
-        target_crs: Any,
+        grid: GridOptions,
         on_error: OnError = "raise",
     ) -> ReadRequest:
         request = self._request(LAYOUT_CHIPS, filter_message(filters))
         request.bands.extend(band_names(bands))
-        request.grid.CopyFrom(grid_message(all_touched=all_touched, target_crs=target_crs))
+        request.grid.CopyFrom(grid)
         request.on_error = on_error_value(on_error)
         if isinstance(where, Areas):
             request.geometries.CopyFrom(where.message)

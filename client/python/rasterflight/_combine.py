@@ -31,13 +31,15 @@ def check_combine(combine: str) -> None:
 class Layer:
     """One time and area of one band, to which records add pixels in their order.
 
-    A pixel gives way to a later one only where it is worth less: nothing yet, then no value (nodata or NaN), then a
-    value. Under ``"merge_override"`` whatever lies inside the window of a record counts as a value.
+    A pixel gives way to a later one only where it is worth less: nothing yet, then no value (masked; or, in a read without
+    masks, nodata or NaN), then a value. Under ``"merge_override"`` whatever lies inside the window of a record counts as a value.
 
     Parameters
     ----------
     pixels
         ``[height, width]``, full of the fill value; written to.
+    mask
+        The same of invalid pixels, full of True; None when the read is not masked.
     extent
         The place of ``pixels`` on the lattice.
     band
@@ -46,8 +48,11 @@ class Layer:
         See `Collection.get_xarray`.
     """
 
-    def __init__(self, pixels: np.ndarray, extent: Place, band: BandField, combine: Combine) -> None:
+    def __init__(
+        self, pixels: np.ndarray, mask: np.ndarray | None, extent: Place, band: BandField, combine: Combine
+    ) -> None:
         self._pixels = pixels
+        self._mask = mask
         self._extent = extent
         self._band = band
         self._combine = combine
@@ -63,16 +68,20 @@ class Layer:
             Under ``"merge"``, both have a value at one pixel, and not the same.
         """
         rows, cols = place.within(self._extent)
-        target, pixels = self._pixels[rows, cols], chip.pixels[self._band.name]
+        target, pixels, mask = self._pixels[rows, cols], chip.pixels[self._band.name], chip.masks.get(self._band.name)
         if not self._chips:
             target[...] = pixels  # most layers see one record only: what it is worth can wait
+            if self._mask is not None:
+                self._mask[rows, cols] = mask
         else:
-            worth, offered = self._worth_so_far()[rows, cols], self._worth_of(pixels)
+            worth, offered = self._worth_so_far()[rows, cols], self._worth_of(pixels, mask)
             if self._combine == "merge":
                 both = (worth == _VALID) & (offered == _VALID)
                 self._check_conflict(chip, place, both & (target != pixels))
             better = offered > worth
             target[better] = pixels[better]
+            if self._mask is not None and mask is not None:
+                self._mask[rows, cols][better] = mask[better]
             np.maximum(worth, offered, out=worth)
         self._chips.append((chip, place))
 
@@ -80,12 +89,16 @@ class Layer:
         if self._worth is None:
             self._worth = np.zeros(self._pixels.shape, np.uint8)
             inside = self._chips[0][1].within(self._extent)
-            self._worth[inside] = self._worth_of(self._pixels[inside])
+            self._worth[inside] = self._worth_of(
+                self._pixels[inside], None if self._mask is None else self._mask[inside]
+            )
         return self._worth
 
-    def _worth_of(self, pixels: np.ndarray) -> np.ndarray:
+    def _worth_of(self, pixels: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
         valid: Any = np.True_
-        if self._combine != "merge_override":
+        if self._combine != "merge_override" and mask is not None:
+            valid = ~mask
+        elif self._combine != "merge_override":
             nodata = self._band.nodata_value()
             if nodata is not None:
                 valid = pixels != nodata
@@ -110,5 +123,6 @@ class Layer:
         row, col = y - place.row, x - place.col
         if not (0 <= row < place.height and 0 <= col < place.width):
             return "", None
-        value = chip.pixels[self._band.name][row, col]
-        return (chip.record_id if self._worth_of(value) == _VALID else ""), value
+        value, mask = chip.pixels[self._band.name][row, col], chip.masks.get(self._band.name)
+        worth = self._worth_of(value, None if mask is None else mask[row, col])
+        return (chip.record_id if worth == _VALID else ""), value

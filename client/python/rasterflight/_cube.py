@@ -27,6 +27,8 @@ class Cubes:
 
     #: Band name to ``[time, geometry, y, x]``.
     arrays: dict[str, np.ndarray]
+    #: The same of invalid pixels; empty when the read is not masked.
+    masks: dict[str, np.ndarray]
     #: ``datetime64[ns]``, UTC, ascending and unique; records without a time are together at the end (NaT).
     times: np.ndarray
     #: Ids of the areas that have pixels, ascending; 1 for whole records.
@@ -52,7 +54,7 @@ def read_cubes(stream: Stream, bands: Sequence[BandField], combine: Combine) -> 
         The cubes would be large, and almost empty.
     """
     collector = _Collector(stream, bands)
-    chips = list(read_chips(stream, stream.schema, collector.allocate))
+    chips = list(read_chips(stream, stream.schema, collector.allocate, collector.allocate_masks))
     if not chips:
         raise nothing_read(stream)
     # bands that came apart are found one by one: a chip has a place whichever bands it carries
@@ -61,15 +63,16 @@ def read_cubes(stream: Stream, bands: Sequence[BandField], combine: Combine) -> 
     times = {time: index for index, time in enumerate(sorted({chip.datetime for chip in chips}, key=_time_order))}
     ids = {area: index for index, area in enumerate(sorted({chip.geometry_id or 1 for chip in chips}))}
     if collector.is_cube(placed, extent, len(times), len(ids)):
-        arrays = {band.name: collector.stacked(band.name, chips)[:, np.newaxis] for band in bands}
+        arrays, masks = collector.stacked(chips)
     else:
         cells = [(times[chip.datetime], ids[chip.geometry_id or 1], place, chip) for place, chip in placed]
-        arrays = _fill(bands, (len(times), len(ids)), extent, cells, combine)
+        arrays, masks = _fill(bands, (len(times), len(ids)), extent, cells, combine)
     records: list[dict[str, None]] = [{} for _ in times]
     for chip in chips:
         records[times[chip.datetime]][chip.record_id] = None
     return Cubes(
         arrays=arrays,
+        masks=masks,
         times=np.array([None if time is None else time.replace(tzinfo=None) for time in times], "datetime64[ns]"),
         geometry_ids=np.array(list(ids), np.int64),
         record_ids=np.array([",".join(names) for names in records], object),
@@ -86,6 +89,7 @@ class _Collector:
         self._bands = bands
         self._index: dict[tuple[str, int | None], int] = {}
         self._stacks: dict[str, Stack] = {}
+        self._masks: dict[str, Stack] = {}
         self._all_stacked = True
 
     def allocate(self, chip: Chip, dtypes: Mapping[str, np.dtype[Any]]) -> dict[str, np.ndarray]:
@@ -97,6 +101,15 @@ class _Collector:
             return new_arrays(chip, dtypes)
         index = self._index.setdefault((chip.record_id, chip.geometry_id), len(self._index))
         return {band: self._stacks[band].item(index) for band in dtypes}
+
+    def allocate_masks(self, chip: Chip, dtypes: Mapping[str, np.dtype[Any]]) -> dict[str, np.ndarray]:
+        if (chip.height, chip.width) != (self.lattice.first.height, self.lattice.first.width):
+            return new_arrays(chip, dtypes)
+        index = self._index[chip.record_id, chip.geometry_id]
+        for band, dtype in dtypes.items():
+            if band not in self._masks:
+                self._masks[band] = self._stacks[band].like(dtype)
+        return {band: self._masks[band].item(index) for band in dtypes}
 
     def is_cube(self, placed: Sequence[tuple[Place, Chip]], extent: Place, times: int, areas: int) -> bool:
         """Say whether the chips, as they came, are the layers of a cube of one area."""
@@ -111,10 +124,15 @@ class _Collector:
             and sum(len(chip.pixels) for _, chip in placed) == len(keys) * len(self._bands)
         )
 
-    def stacked(self, band: str, chips: Sequence[Chip]) -> np.ndarray:
-        """Give the layers of a band ``[time, y, x]``."""
+    def stacked(self, chips: Sequence[Chip]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Give the cubes of one area: pixels and masks by band."""
         keys = dict.fromkeys((chip.record_id, chip.geometry_id) for chip in chips)
-        return self._stacks[band].array([self._index[key] for key in keys])
+        order = [self._index[key] for key in keys]
+
+        def cubes(stacks: Mapping[str, Stack]) -> dict[str, np.ndarray]:
+            return {band: stack.array(order)[:, np.newaxis] for band, stack in stacks.items()}
+
+        return cubes(self._stacks), cubes(self._masks)
 
     def _start(self, chip: Chip, names: tuple[str, ...]) -> None:
         self.lattice = Lattice(chip, names)
@@ -134,19 +152,22 @@ def _fill(
     extent: Place,
     cells: Sequence[tuple[int, int, Place, Chip]],
     combine: Combine,
-) -> dict[str, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     full_shape = (*shape, extent.height, extent.width)
     _check_density(bands, full_shape, cells)
-    arrays = {}
+    arrays, masks = {}, {}
     for band in bands:
         array = np.full(full_shape, band.fill_value(), band.dtype)
+        if band.masked:
+            masks[band.name] = np.ones(full_shape, np.bool_)
         layers: dict[tuple[int, int], Layer] = {}
         for time, area, place, chip in cells:
             if band.name in chip.pixels:
-                layer = layers.setdefault((time, area), Layer(array[time, area], extent, band, combine))
+                mask = masks[band.name][time, area] if band.masked else None
+                layer = layers.setdefault((time, area), Layer(array[time, area], mask, extent, band, combine))
                 layer.add(chip, place)
         arrays[band.name] = array
-    return arrays
+    return arrays, masks
 
 
 def _check_density(

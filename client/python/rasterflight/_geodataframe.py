@@ -8,9 +8,11 @@ import numpy as np
 from rasterflight._chips import new_arrays, read_chips
 from rasterflight._extras import need
 from rasterflight._geometries import Areas
+from rasterflight._numpy import masked_array
 from rasterflight._rows import Chip
 from rasterflight._stream import Stream, nothing_read
 from rasterflight.errors import ColumnCollisionError, GridMismatchError
+from rasterflight_protocol import BandField, band_fields
 
 _COLUMNS = (
     "record_id",
@@ -48,6 +50,7 @@ def read_gdf(stream: Stream, bands: Sequence[str], areas: Areas | None, target_c
     chips = list(read_chips(stream, stream.schema, new_arrays))
     if not chips:
         raise nothing_read(stream)
+    fields = {field.name: field for field in band_fields(stream.schema)}
     rows = [(chip, band) for chip in chips for band in chip.pixels]
     if any(len(chip.pixels) < len(bands) for chip in chips):
         rows = _in_order(rows, bands)
@@ -62,7 +65,7 @@ def read_gdf(stream: Stream, bands: Sequence[str], areas: Areas | None, target_c
             "geometry_id": ids if ids.hasnans else ids.astype(np.int64),
             "geometry": geometry,
             "band": [band for _, band in rows],
-            "data": _objects(chip.pixels[band] for chip, band in rows),
+            "data": _objects(_data(chip, fields[band]) for chip, band in rows),
             "transform": _objects(chip.transform and affine.Affine(*chip.transform) for chip, _ in rows),
         },
         geometry="geometry",
@@ -76,6 +79,12 @@ def read_gdf(stream: Stream, bands: Sequence[str], areas: Areas | None, target_c
     if stream.errors:
         frame.attrs["rasterflight_errors"] = [str(error) for error in stream.errors]
     return frame
+
+
+def _data(chip: Chip, band: BandField) -> np.ndarray:
+    if band.name not in chip.masks:
+        return chip.pixels[band.name]
+    return masked_array(chip.pixels[band.name], chip.masks[band.name], [band])
 
 
 def _in_order(rows: list[tuple[Chip, str]], bands: Sequence[str]) -> list[tuple[Chip, str]]:

@@ -1,6 +1,6 @@
 """A read as one NumPy array."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,13 @@ from rasterflight._rows import Chip
 from rasterflight._stack import Stack
 from rasterflight._stream import Stream, nothing_read
 from rasterflight.errors import MixedDtypesError, RaggedShapesError, ResultError
-from rasterflight_protocol import band_fields
+from rasterflight_protocol import BandField, band_fields
 
 _Key = tuple[str, int | None]
 
 
 def read_numpy(stream: Stream, bands: Sequence[str]) -> np.ndarray:
-    """Read a stream of chips into ``[N, H, W]``, or ``[N, C, H, W]`` for several bands.
+    """Read a stream of chips into ``[N, H, W]``, or ``[N, C, H, W]`` for several bands; a masked array when it is masked.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def read_numpy(stream: Stream, bands: Sequence[str]) -> np.ndarray:
     """
     samples = _Samples(stream, bands, _common_dtype(stream.schema))
     present: dict[_Key, list[str]] = {}
-    for chip in read_chips(stream, stream.schema, samples.allocate):
+    for chip in read_chips(stream, stream.schema, samples.allocate, samples.allocate_masks):
         present.setdefault(_key(chip), []).extend(chip.pixels)
     if not present:
         raise nothing_read(stream)
@@ -45,6 +45,12 @@ def read_numpy(stream: Stream, bands: Sequence[str]) -> np.ndarray:
     return array[:, 0] if len(bands) == 1 else array
 
 
+def masked_array(pixels: np.ndarray, mask: np.ndarray, bands: Iterable[BandField]) -> np.ndarray:
+    """Join pixels and mask; `filled` puts into the holes what pixels outside hold, if the bands agree on that."""
+    fills = {band.fill_value().tobytes(): band.fill_value() for band in bands}
+    return np.ma.MaskedArray(pixels, mask, fill_value=fills.popitem()[1] if len(fills) == 1 else None)
+
+
 class _Samples:
     """Samples in the order in which they come; chips are written straight into the result."""
 
@@ -54,6 +60,7 @@ class _Samples:
         self._dtype = dtype
         self._index: dict[_Key, int] = {}
         self._first: Chip | None = None
+        self._masks: Stack | None = None
 
     def allocate(self, chip: Chip, dtypes: Mapping[str, np.dtype[Any]]) -> dict[str, np.ndarray]:
         if self._first is None:
@@ -70,8 +77,18 @@ class _Samples:
         sample = self._stack.item(self._index.setdefault(_key(chip), len(self._index)))
         return {band: sample[self._channel[band]] for band in dtypes}
 
+    def allocate_masks(self, chip: Chip, dtypes: Mapping[str, np.dtype[Any]]) -> dict[str, np.ndarray]:
+        if self._masks is None:
+            self._masks = self._stack.like(np.dtype(np.bool_))
+        sample = self._masks.item(self._index[_key(chip)])
+        return {band: sample[self._channel[band]] for band in dtypes}
+
     def array(self, keys: Mapping[_Key, object]) -> np.ndarray:
-        return self._stack.array([self._index[key] for key in keys])
+        indices = [self._index[key] for key in keys]
+        pixels = self._stack.array(indices)
+        if self._masks is None:
+            return pixels
+        return masked_array(pixels, self._masks.array(indices), band_fields(self._stream.schema))
 
 
 def _key(chip: Chip) -> _Key:

@@ -12,6 +12,8 @@ from rasterflight.errors import BadRequestError
 from rasterflight_protocol.v1.read_pb2 import (
     ON_ERROR_RAISE,
     ON_ERROR_SKIP,
+    VALUES_RAW,
+    VALUES_SCALED,
     DateRange,
     Filter,
     GridOptions,
@@ -21,7 +23,9 @@ from rasterflight_protocol.v1.read_pb2 import (
 
 Day = str | dt.date | np.datetime64 | None
 OnError = Literal["raise", "skip"]
+Values = Literal["raw", "scaled"]
 _ON_ERROR = {"raise": ON_ERROR_RAISE, "skip": ON_ERROR_SKIP}
+_VALUES = {"raw": VALUES_RAW, "scaled": VALUES_SCALED}
 _SERVER_SIDE = frozenset(["backend", "cloud_config", "data_source"])
 
 
@@ -140,9 +144,22 @@ def _window(item: Any, number: int) -> Window:
     )
 
 
-def grid_message(*, all_touched: bool, target_crs: Any) -> GridOptions:
-    """Say how pixels are taken from the grid."""
-    return GridOptions(all_touched=all_touched, target_crs="" if target_crs is None else crs_text(target_crs))
+def grid_message(*, all_touched: bool, target_crs: Any, masked: bool, values: str) -> GridOptions:
+    """Say how pixels are taken from the grid.
+
+    Raises
+    ------
+    BadRequestError
+        ``values`` is neither ``"raw"`` nor ``"scaled"``.
+    """
+    if values not in _VALUES:
+        raise BadRequestError(f"values is {values!r}, expected 'raw' or 'scaled'", field="values")
+    return GridOptions(
+        all_touched=all_touched,
+        target_crs="" if target_crs is None else crs_text(target_crs),
+        masked=masked,
+        values=_VALUES[values],
+    )
 
 
 def on_error_value(on_error: str) -> Any:

@@ -36,6 +36,8 @@ class Chip:
     width: int
     #: Band name to ``[height, width]``, in the band's own dtype, in the order asked for.
     pixels: dict[str, np.ndarray] = field(default_factory=dict)
+    #: Band name to bool ``[height, width]``, True where a pixel is invalid (as ``numpy.ma``); empty when not masked.
+    masks: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Block(NamedTuple):
@@ -47,6 +49,8 @@ class Block(NamedTuple):
     height: int
     #: Band name to ``[height, width]``, views of the batch.
     strips: dict[str, np.ndarray]
+    #: The same of the invalid pixels; empty when the read is not masked.
+    masks: dict[str, np.ndarray]
 
 
 class Failed(NamedTuple):
@@ -55,19 +59,44 @@ class Failed(NamedTuple):
     record_id: str
 
 
+def _numbers(values: pa.Array) -> np.ndarray:
+    """View an array of pixels, also what lies under nulls; complex numbers come as lists of their two parts."""
+    if not pa.types.is_fixed_size_list(values.type):
+        dtype = np.dtype(values.type.to_pandas_dtype())
+        return np.frombuffer(values.buffers()[1] or b"", dtype, len(values), values.offset * dtype.itemsize)
+    parts = _numbers(values.values)
+    return parts.view(np.complex64 if parts.itemsize == 4 else np.complex128)  # noqa: PLR2004
+
+
+def _invalid(values: pa.Array) -> np.ndarray:
+    """Say which values are null."""
+    bitmap = values.buffers()[0] if values.null_count else None
+    if bitmap is None:
+        return np.zeros(len(values), np.bool_)
+    bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), count=values.offset + len(values), bitorder="little")
+    return np.asarray(bits[values.offset :] == 0)
+
+
 class _Pixels:
     """A band's column of a batch."""
 
     def __init__(self, column: pa.ListArray) -> None:
         self._valid = column.is_valid().to_pylist() if column.null_count else None
         self._offsets = column.offsets.to_pylist()
-        self._values: np.ndarray = column.values.to_numpy(zero_copy_only=True)
+        self._values = _numbers(column.values)
+        self._invalid = _invalid(column.values) if column.type.value_field.nullable else None
 
     def strip(self, row: int, height: int, width: int) -> np.ndarray | None:
         """View the pixels of a row; None when the row is not about this band."""
         if self._valid is not None and not self._valid[row]:
             return None
         return self._values[self._offsets[row] : self._offsets[row + 1]].reshape(height, width)
+
+    def mask(self, row: int, height: int, width: int) -> np.ndarray | None:
+        """View the invalid pixels of a row that `strip` has pixels of; None when the read is not masked."""
+        if self._invalid is None:
+            return None
+        return self._invalid[self._offsets[row] : self._offsets[row + 1]].reshape(height, width)
 
 
 def rows(batch: pa.RecordBatch, bands: Sequence[str]) -> Iterator[Block | Failed]:
@@ -86,5 +115,7 @@ def rows(batch: pa.RecordBatch, bands: Sequence[str]) -> Iterator[Block | Failed
         if error is not None:
             yield Failed(fields[0])
             continue
-        strips = {band: column.strip(row, height, width) for band, column in pixels.items()}
-        yield Block(Chip(*fields), row_off, height, {band: s for band, s in strips.items() if s is not None})
+        found = {band: column.strip(row, height, width) for band, column in pixels.items()}
+        strips = {band: strip for band, strip in found.items() if strip is not None}
+        masks = {band: pixels[band].mask(row, height, width) for band in strips}
+        yield Block(Chip(*fields), row_off, height, strips, {band: m for band, m in masks.items() if m is not None})

@@ -28,6 +28,10 @@ class Stack:
         # memory that is not written to is not taken from the system: expecting too many costs nothing
         self._pieces = [np.empty((max(1, expected), *shape), dtype)]
 
+    def like(self, dtype: np.dtype[Any]) -> "Stack":
+        """Give an empty stack of the same shape for another dtype."""
+        return Stack(self._shape, dtype, len(self._pieces[0]))
+
     def item(self, index: int) -> np.ndarray:
         """Give the place of an item, to write to."""
         for piece in self._pieces:

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from rasterflight._attributes import attributes, check_names, mask_attributes, mask_name
 from rasterflight._combine import Combine
 from rasterflight._cube import Cubes, read_cubes
 from rasterflight._extras import need
 from rasterflight._stream import Stream
 from rasterflight.errors import NodataVariesError
-from rasterflight_protocol import BandField, band_fields
+from rasterflight_protocol import band_fields
 from rasterflight_protocol.schemas import CRS_KEY
 
 _DIMS = ("time", "geometry", "y", "x")
@@ -20,18 +21,22 @@ def read_xarray(stream: Stream, combine: Combine, *, squeeze_geometry: bool) -> 
     """Read a stream of chips into a Dataset; see `Collection.get_xarray`."""
     xarray = need("xarray", "xarray")
     bands = band_fields(stream.schema)
-    if varying := [band.name for band in bands if band.nodata_varies]:
+    check_names(bands)
+    if varying := [band.name for band in bands if band.nodata_varies and not band.masked]:
         raise NodataVariesError(
             f"the records differ in nodata of {', '.join(varying)}",
-            hint="narrow the read by ids= or other filters, or use get_gdf",
+            hint="narrow the read by ids= or other filters, read with masked=True, or use get_gdf",
         )
     cubes = read_cubes(stream, bands, combine)
     dataset = xarray.Dataset(
-        {band.name: (_DIMS, cubes.arrays[band.name], _attributes(band)) for band in bands},
+        {
+            **{band.name: (_DIMS, cubes.arrays[band.name], attributes(band)) for band in bands},
+            **{mask_name(band): (_DIMS, mask, mask_attributes(band)) for band, mask in cubes.masks.items()},
+        },
         coords=_coordinates(cubes, _crs_texts(stream, cubes.crs)),
     )
-    for band in bands:
-        dataset[band.name].encoding["grid_mapping"] = "spatial_ref"
+    for name in dataset.data_vars:
+        dataset[name].encoding["grid_mapping"] = "spatial_ref"
     if stream.errors:
         dataset.attrs["rasterflight_errors"] = [str(error) for error in stream.errors]
     return dataset.squeeze("geometry") if squeeze_geometry and dataset.sizes["geometry"] == 1 else dataset
@@ -62,15 +67,3 @@ def _crs_texts(stream: Stream, crs: str | None) -> dict[str, str]:
         projjson = told["projjson"]
         texts["projjson"] = projjson if isinstance(projjson, str) else json.dumps(projjson)
     return texts
-
-
-def _attributes(band: BandField) -> dict[str, Any]:
-    """Attributes of pixels as they are in the file: scale and offset are told, not applied."""
-    facts = {
-        "_FillValue": band.nodata_value(),
-        "scale_factor": band.scale,
-        "add_offset": band.offset,
-        "units": band.unit,
-        "long_name": band.description,
-    }
-    return {name: value for name, value in facts.items() if value is not None}

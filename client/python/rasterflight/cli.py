@@ -81,6 +81,7 @@ def _add_read_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--cloud-cover-lt", metavar="PERCENT", type=float)
     command.add_argument("--ids", metavar="ID1,ID2", type=_comma_separated)
     command.add_argument("--all-touched", action="store_true", help="every pixel that an area touches")
+    command.add_argument("--scaled", action="store_true", help="pixel * scale + offset, NaN where invalid")
 
 
 def _client(options: argparse.Namespace) -> Client:
@@ -138,6 +139,7 @@ def _keywords(options: argparse.Namespace) -> dict[str, Any]:
         "bands": options.bands,
         "geometry_crs": options.geometry_crs,
         "all_touched": options.all_touched,
+        "values": "scaled" if options.scaled else "raw",
         "date_range": options.date_range,
         "cloud_cover_lt": options.cloud_cover_lt,
         "ids": options.ids,

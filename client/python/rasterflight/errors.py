@@ -32,7 +32,7 @@ RasterflightError
 ├── ProtocolError              RuntimeError         the answer is not what the protocol says
 ├── ServerStartError           RuntimeError         the server of ``local()`` did not start
 └── ResultError                ValueError           the pixels do not fit the form asked for
-    ├── ColumnCollisionError                        get_gdf
+    ├── ColumnCollisionError                        get_gdf, get_xarray(masked=True)
     ├── GridMismatchError                           get_xarray, get_gdf
     ├── MergeConflictError                          get_xarray(xr_combine="merge")
     ├── MixedDtypesError                            get_numpy

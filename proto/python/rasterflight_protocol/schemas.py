@@ -2,78 +2,16 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
+
+from rasterflight_protocol.bands import BandField, is_band
 
 #: Key of the schema metadata that holds ``{crs: {"wkt": WKT2, "projjson": {...}}}`` for every value of the column ``crs``.
 CRS_KEY = b"rasterflight:crs"
 #: Key of the schema metadata that holds the snapshot which answered.
 SNAPSHOT_KEY = b"rasterflight:snapshot"
-_BAND_PREFIX = "rasterflight:"
 _CRS84_META = json.dumps({"crs": "OGC:CRS84", "crs_type": "authority_code"})
-
-
-@dataclass(frozen=True, slots=True)
-class BandField:
-    """Facts about a band, carried as metadata of its column."""
-
-    name: str
-    #: NumPy name of the pixel type, native byte order: ``"uint16"``.
-    dtype: str
-    #: The nodata value as text (``"0"``, ``"nan"``, ``"-9999.0"``); None: the band has none.
-    nodata: str | None = None
-    #: The records of this read differ in nodata; ``nodata`` is then None.
-    nodata_varies: bool = False
-    #: physical value = pixel * scale + offset. Pixels on the wire are never scaled.
-    scale: float | None = None
-    offset: float | None = None
-    unit: str | None = None
-    description: str | None = None
-
-    def nodata_value(self) -> np.generic | None:
-        """Nodata as a scalar of the band's dtype."""
-        return None if self.nodata is None else np.dtype(self.dtype).type(self.nodata)
-
-    def fill_value(self) -> np.generic:
-        """What pixels outside hold: nodata, or 0 where the band has none."""
-        value = self.nodata_value()
-        return np.dtype(self.dtype).type(0) if value is None else value
-
-    def to_arrow(self) -> pa.Field:
-        """The list column of the chips layout."""
-        facts = {
-            "dtype": self.dtype,
-            "nodata": self.nodata,
-            "nodata_varies": "true" if self.nodata_varies else None,
-            "scale": None if self.scale is None else repr(self.scale),
-            "offset": None if self.offset is None else repr(self.offset),
-            "unit": self.unit,
-            "description": self.description,
-        }
-        metadata = {_BAND_PREFIX + key: value for key, value in facts.items() if value is not None}
-        item = pa.field("item", pa.from_numpy_dtype(np.dtype(self.dtype)), nullable=False)
-        return pa.field(self.name, pa.list_(item), metadata=metadata)
-
-    @classmethod
-    def from_arrow(cls, field: pa.Field) -> "BandField":
-        """Read the facts back from a column of the chips layout."""
-        facts = {
-            key.decode().removeprefix(_BAND_PREFIX): value.decode()
-            for key, value in (field.metadata or {}).items()
-            if key.decode().startswith(_BAND_PREFIX)
-        }
-        return cls(
-            name=field.name,
-            dtype=facts["dtype"],
-            nodata=facts.get("nodata"),
-            nodata_varies="nodata_varies" in facts,
-            scale=float(facts["scale"]) if "scale" in facts else None,
-            offset=float(facts["offset"]) if "offset" in facts else None,
-            unit=facts.get("unit"),
-            description=facts.get("description"),
-        )
 
 
 def geometry_field(crs: str | None, name: str = "geometry") -> pa.Field:
@@ -98,7 +36,8 @@ def chips_schema(
     A row is a block: rows ``row_off`` to ``row_off + height`` of one chip, at full width, row-major.
     ``transform`` is the chip's (a, b, c, d, e, f as in ``affine.Affine``), ``chip_height`` and ``chip_width`` are
     its shape in pixels. ``geometry`` is the area asked for, in the CRS in which it was asked for; ``crs`` and ``transform``
-    say where the pixels are. ``cloud_cover`` is the record's ``eo:cloud_cover``.
+    say where the pixels are. ``cloud_cover`` is the record's ``eo:cloud_cover``. In a masked read, invalid pixels are null
+    inside the lists; what lies under these nulls is what an unmasked read would hold.
 
     Parameters
     ----------
@@ -138,8 +77,7 @@ CHIPS_COLUMNS = frozenset([*chips_schema([]).names, "error"])
 
 def band_fields(schema: pa.Schema) -> list[BandField]:
     """The bands of a chips schema, in order."""
-    key = (_BAND_PREFIX + "dtype").encode()
-    return [BandField.from_arrow(field) for field in schema if key in (field.metadata or {})]
+    return [BandField.from_arrow(field) for field in schema if is_band(field)]
 
 
 def records_schema(properties: Iterable[pa.Field] = ()) -> pa.Schema:

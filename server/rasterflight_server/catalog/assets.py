@@ -24,6 +24,7 @@ class _Columns(NamedTuple):
     href: pa.Array
     etag: pa.Array
     mtime_ns: pa.Array
+    tags: pa.Array
     size: npt.NDArray[np.int64]
     profile: npt.NDArray[np.int32]
     crs: npt.NDArray[np.int32]
@@ -79,6 +80,7 @@ class AssetsFile:
             profile=self._profiles[profile],
             grid=grid,
             tile_ranges=partial(_tile_ranges, self._tiles, int(columns.first_tiles_row[i])),
+            tags=columns.tags[i].as_py() or "",
         )
 
     def _absolute(self, href: str) -> str:
@@ -94,6 +96,7 @@ def _columns(batch: pa.RecordBatch) -> _Columns:
         href=batch.column("href"),
         etag=batch.column("etag"),
         mtime_ns=batch.column("mtime_ns"),
+        tags=batch.column("tags"),
         size=values(batch.column("size"), np.int64),
         profile=values(batch.column("profile"), np.int32),
         crs=values(batch.column("crs"), np.int32),

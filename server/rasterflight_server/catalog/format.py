@@ -15,7 +15,7 @@ import pyarrow as pa
 
 FORMAT: Final = "rasterflight-index"
 #: Version that is written; readers refuse newer ones.
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 
 MANIFEST: Final = "manifest.json"
 RECORDS: Final = "records.parquet"
@@ -44,8 +44,10 @@ ASSETS_SCHEMA: Final = pa.schema(
         pa.field("width", pa.int32()),
         pa.field("height", pa.int32()),
         *(pa.field(f"transform_{name}", pa.float64()) for name in "abcdef"),
-        # Row of the full resolution in tiles.arrow; overviews follow.
+        # Row of the full resolution in tiles.arrow; overviews follow, then masks.
         pa.field("first_tiles_row", pa.int64()),
+        # What the file says in words, as JSON. Not part of the profile: it may be another in each file.
+        pa.field("tags", pa.large_utf8()),
     ]
 )
 

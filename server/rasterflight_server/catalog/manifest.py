@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rasterflight_protocol import Categories
 from rasterflight_server.catalog.format import FORMAT, FORMAT_VERSION, MANIFEST
 from rasterflight_server.errors import BadIndexError
 
@@ -46,6 +47,8 @@ class BandEntry:
     offset: float | None = None
     unit: str | None = None
     description: str | None = None
+    colorinterp: str | None = None
+    categories: Categories | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,7 @@ def _band(document: dict[str, Any]) -> BandEntry:
         "candidates": tuple(Candidate(**candidate) for candidate in document["candidates"]),
         "dtypes": tuple(document["dtypes"]),
         "nodatas": tuple(document["nodatas"]),
+        "categories": None if document["categories"] is None else tuple(map(tuple, document["categories"])),
     }
     return BandEntry(**{**document, **lists})
 

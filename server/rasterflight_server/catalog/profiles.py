@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from rasterflight_server.types import BandMeta, Level, Profile
+from rasterflight_server.types import BandMeta, Level, Profile, YCbCr
 
 
 def dump_profiles(profiles: Iterable[Profile]) -> str:
@@ -27,7 +27,7 @@ def load_profiles(text: str | bytes) -> list[Profile]:
 
 def _document(profile: Profile) -> dict[str, Any]:
     document = asdict(profile)
-    for level in document["levels"]:
+    for level in (*document["levels"], *document["masks"]):
         if level["jpeg_tables"] is not None:
             level["jpeg_tables"] = b64encode(level["jpeg_tables"]).decode()
     return document
@@ -36,11 +36,33 @@ def _document(profile: Profile) -> dict[str, Any]:
 def _profile(document: dict[str, Any]) -> Profile:
     return Profile(
         levels=tuple(_level(level) for level in document["levels"]),
-        bands=tuple(BandMeta(**band) for band in document["bands"]),
+        bands=tuple(_band(band) for band in document["bands"]),
         nodata=document["nodata"],
+        fill=document["fill"],
+        masks=tuple(_level(level) for level in document["masks"]),
+        nodata_values=_tuple(document["nodata_values"]),
+        colormap=_pairs(document["colormap"]),
     )
 
 
+def _band(document: dict[str, Any]) -> BandMeta:
+    return BandMeta(**{**document, "categories": _pairs(document["categories"])})
+
+
 def _level(document: dict[str, Any]) -> Level:
-    tables = document["jpeg_tables"]
-    return Level(**{**document, "jpeg_tables": None if tables is None else b64decode(tables)})
+    tables, ycbcr = document["jpeg_tables"], document["ycbcr"]
+    return Level(
+        **{
+            **document,
+            "jpeg_tables": None if tables is None else b64decode(tables),
+            "ycbcr": None if ycbcr is None else YCbCr(**{name: tuple(values) for name, values in ycbcr.items()}),
+        }
+    )
+
+
+def _tuple(values: Iterable[Any] | None) -> Any:
+    return None if values is None else tuple(values)
+
+
+def _pairs(entries: Iterable[Iterable[Any]] | None) -> Any:
+    return None if entries is None else tuple(tuple(entry) for entry in entries)

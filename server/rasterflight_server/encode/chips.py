@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rasterflight_protocol import BandField, chips_schema
+from rasterflight_protocol.bands import pixel_type
 from rasterflight_protocol.schemas import CRS_KEY, SNAPSHOT_KEY
 from rasterflight_server.errors import ServiceError
 from rasterflight_server.plan.blocks import Block
@@ -53,11 +54,14 @@ class ChipsBatch:
         self._schema = schema
         self._pixels: list[Pixels] = []
         self._starts: list[npt.NDArray[np.int64]] = []
+        self._valid: list[npt.NDArray[np.bool_]] = []
         for column, band in enumerate(plan.bands):
             sizes = [_pixels_of(item, column) for item in items]
             starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
             self._starts.append(starts)
             self._pixels.append(np.empty(starts[-1], dtype=band.dtype))
+            if band.masked:
+                self._valid.append(np.ones(starts[-1], dtype=np.bool_))
 
     @property
     def nbytes(self) -> int:
@@ -71,6 +75,12 @@ class ChipsBatch:
         window = item.window
         start = self._starts[column][row]
         return self._pixels[column][start : start + window.width * window.height].reshape(window.height, window.width)
+
+    def set_validity(self, row: int, column: int, invalid: npt.NDArray[np.bool_] | None) -> None:
+        """Say which pixels of one band in one row are invalid; in a read that is not masked, nothing happens."""
+        if self._valid and invalid is not None:
+            start, stop = self._starts[column][row : row + 2]
+            np.logical_not(invalid.reshape(-1), out=self._valid[column][start:stop])
 
     def finish(self, failed: Mapping[int, ServiceError]) -> pa.RecordBatch:
         """Wrap the buffers.
@@ -120,15 +130,25 @@ class ChipsBatch:
             valid = np.array(
                 [row not in errors and _pixels_of(item, column) > 0 for row, item in enumerate(self.items)]
             )
-            arrays.append(_list_array(field.type, self._starts[column], self._pixels[column], valid, band))
+            pixels = _values(band, self._pixels[column], self._valid[column] if self._valid else None)
+            arrays.append(_list_array(field.type, self._starts[column], pixels, valid))
         return arrays
 
 
+def _values(band: BandField, pixels: Pixels, valid: npt.NDArray[np.bool_] | None) -> pa.Array:
+    """Pixels as an Arrow array; their buffer is not copied."""
+    nulls = None if valid is None or valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    type_ = pixel_type(band.dtype)
+    if not pa.types.is_fixed_size_list(type_):
+        return pa.Array.from_buffers(type_, len(pixels), [nulls, pa.py_buffer(pixels)])
+    parts = pa.Array.from_buffers(type_.value_type, 2 * len(pixels), [None, pa.py_buffer(pixels)])
+    return pa.Array.from_buffers(type_, len(pixels), [nulls], children=[parts])
+
+
 def _list_array(
-    type_: pa.DataType, starts: npt.NDArray[np.int64], pixels: Pixels, valid: npt.NDArray[np.bool_], band: BandField
+    type_: pa.DataType, starts: npt.NDArray[np.int64], values: pa.Array, valid: npt.NDArray[np.bool_]
 ) -> pa.Array:
-    """A list column over a buffer of pixels; the buffer is not copied."""
-    values = pa.Array.from_buffers(pa.from_numpy_dtype(np.dtype(band.dtype)), len(pixels), [None, pa.py_buffer(pixels)])
+    """A list column; a row that is not valid is null."""
     offsets = pa.py_buffer(starts.astype(np.int32))
     mask = None if valid.all() else pa.array(valid).buffers()[1]
     return pa.Array.from_buffers(type_, len(valid), [mask, offsets], children=[values])

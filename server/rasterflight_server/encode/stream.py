@@ -9,15 +9,16 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rasterflight_protocol.v1.plan_pb2 import Progress
+from rasterflight_server.encode.assembly import Assembly
 from rasterflight_server.encode.budget import LookaheadBudget
-from rasterflight_server.encode.chips import ChipsBatch, plan_schema
+from rasterflight_server.encode.chips import ChipsBatch, Item, plan_schema
 from rasterflight_server.errors import ServiceError, SourceError
 from rasterflight_server.plan.blocks import Block, batches, block_windows
 from rasterflight_server.plan.cutouts import RecordCut
-from rasterflight_server.plan.estimate import samples_by_asset
+from rasterflight_server.plan.estimate import samples_needed
 from rasterflight_server.plan.masks import Masks
 from rasterflight_server.plan.planner import ReadPlan
-from rasterflight_server.read.reader import Pending, Piece, Reader
+from rasterflight_server.read.reader import Pending, Reader
 from rasterflight_server.read.tiling import tiles_under
 from rasterflight_server.read.workers import Workers
 from rasterflight_server.types import Level
@@ -29,11 +30,18 @@ LOOKAHEAD_BYTES = 32 << 20
 @dataclass(slots=True)
 class _Started:
     batch: ChipsBatch
+    #: By row of the batch.
+    assemblies: dict[int, Assembly]
     pending: Pending
     #: Row of the batch that each piece belongs to.
     rows: list[int]
     #: Bytes taken from the shared budget.
-    taken: int
+    taken: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory."""
+        return self.batch.nbytes + sum(assembly.nbytes for assembly in self.assemblies.values())
 
 
 class ChipsStream:
@@ -87,7 +95,7 @@ class ChipsStream:
 
     def _fill(self, started: deque[_Started], coming: Iterator[_Started]) -> None:
         """Start batches until enough are under way."""
-        ahead = sum(item.batch.nbytes for item in started)
+        ahead = sum(item.nbytes for item in started)
         while ahead < LOOKAHEAD_BYTES:
             share = self._plan.request.batch_bytes if started else 0
             if share and not self._budget.try_take(share):
@@ -97,7 +105,7 @@ class ChipsStream:
                 self._budget.give_back(share)
                 return
             item.taken = share
-            ahead += item.batch.nbytes
+            ahead += item.nbytes
             started.append(item)
 
     def _starting(self) -> Iterator[_Started]:
@@ -105,30 +113,20 @@ class ChipsStream:
         sizes = [] if areas is None else [len(wkb) for wkb in areas.wkb]
         for items in batches(self._announced(), self._plan.request.batch_bytes, sizes):
             batch = ChipsBatch(self._plan, self.schema, items)
-            pieces, rows = self._pieces(batch)
-            yield _Started(batch, self._reader.start(pieces), rows, 0)
+            blocks = {row: item for row, item in enumerate(items) if isinstance(item, Block)}
+            assemblies = {row: Assembly(batch, row, block) for row, block in blocks.items()}
+            pieces = [(row, piece) for row in assemblies for piece in assemblies[row].pieces(self._wanted)]
+            pending = self._reader.start([piece for _, piece in pieces])
+            yield _Started(batch, assemblies, pending, [row for row, _ in pieces])
 
     def _announced(self) -> Iterator[RecordCut]:
         """The records; before each, the reader is told which tiles will be asked for, and how often."""
         for record in self._plan.records:
             for cut in record.cuts:
                 windows = block_windows(cut, self._plan.request.batch_bytes)
-                for asset, samples in samples_by_asset(cut):
-                    self._reader.expect(asset, 0, samples, windows)
+                for asset, level, samples in samples_needed(cut):
+                    self._reader.expect(asset, level, samples, windows)
             yield record
-
-    def _pieces(self, batch: ChipsBatch) -> tuple[list[Piece], list[int]]:
-        pieces, rows = [], []
-        for row, item in enumerate(batch.items):
-            if not isinstance(item, Block):
-                continue
-            for band in item.chip.cut.bands:
-                out = batch.array(row, band.column)
-                record_id = item.chip.record.id
-                wanted = self._wanted(item, band.level)
-                pieces.append(Piece(record_id, band.asset, 0, band.sample, item.window, out, band.fill, wanted))
-                rows.append(row)
-        return pieces, rows
 
     def _wanted(self, block: Block, level: Level) -> npt.NDArray[np.bool_] | None:
         """Which tiles under a block hold pixels inside the area; None: all, or there is just one."""
@@ -148,23 +146,18 @@ class ChipsStream:
             failed.setdefault(started.rows[piece], self._locate(error))
         if failed and not self._plan.request.skip_errors:
             raise failed[min(failed)]
-        for row, item in enumerate(started.batch.items):
-            if isinstance(item, Block) and row not in failed:
-                self._mask(started.batch, row, item)
+        for row, assembly in started.assemblies.items():
+            if row not in failed:
+                assembly.finish(self._outside(started.batch.items[row]))
         return started.batch.finish(failed)
 
     def _locate(self, error: SourceError) -> ServiceError:
         error.collection = self._plan.collection.name
         return error
 
-    def _mask(self, batch: ChipsBatch, row: int, block: Block) -> None:
-        """Set the pixels outside the area to nodata, or 0."""
-        if self._masks is None:
-            return
-        chip = block.chip
-        spans = self._masks.spans(chip.number, chip.cut.grid, chip.window)
-        if spans.covers_all:
-            return
-        outside = ~spans.mask(block.row_start, block.row_stop)
-        for band in chip.cut.bands:
-            np.copyto(batch.array(row, band.column), band.fill, where=outside)
+    def _outside(self, item: Item) -> npt.NDArray[np.bool_] | None:
+        """Pixels of a block outside the area; None: there are none."""
+        if self._masks is None or not isinstance(item, Block):
+            return None
+        spans = self._masks.spans(item.chip.number, item.chip.cut.grid, item.chip.window)
+        return None if spans.covers_all else ~spans.mask(item.row_start, item.row_stop)

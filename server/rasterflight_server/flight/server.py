@@ -162,6 +162,8 @@ def _summary(collection: Collection) -> dict[str, Any]:
                 "offset": band.offset,
                 "unit": band.unit,
                 "description": band.description,
+                "colorinterp": band.colorinterp,
+                "categories": band.categories,
             }
             for band in manifest.bands
         ],

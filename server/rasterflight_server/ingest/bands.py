@@ -59,11 +59,13 @@ def merge_profile(profile: Profile, hints: Sequence[BandHint]) -> Profile:
 
 def _merge(band: BandMeta, hint: BandHint) -> BandMeta:
     scaled = band if (band.scale, band.offset) != (None, None) else hint
-    return BandMeta(
+    return replace(
+        band,
         scale=scaled.scale,
         offset=scaled.offset,
         unit=band.unit or hint.unit,
         description=band.description or hint.description,
+        categories=hint.categories,
     )
 
 
@@ -76,7 +78,8 @@ def _named(source: AssetSource, header: Header) -> NamedAsset:
         return NamedAsset(source, header, (name,), alias)
     descriptions = [band.description for band in header.profile.bands]
     if source.by_description and len(set(descriptions) - {None}) == samples:
-        hints = descriptions
+        # What stands in a file was not written with the columns of a result in mind.
+        hints = [None if name in CHIPS_COLUMNS else name for name in descriptions]
     hints += [None] * (samples - len(hints))
     prefix = clean_text(source.unnamed)
     names: list[str] = []

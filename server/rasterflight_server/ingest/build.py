@@ -205,6 +205,7 @@ class _Indexer:
             grid=grid,
             numbers=self.registry.add(asset, grid.crs),
             first_tiles_row=self._snapshot.tiles.add(asset.header.tiles),
+            tags=asset.header.tags,
         )
 
     def _portable(self, href: str) -> str:

@@ -38,7 +38,7 @@ def read_folder(folder: Path, pattern: str | None) -> Iterator[RecordSource | Fa
     RequestError
         The pattern is not one.
     """
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    files = sorted(path for path in folder.rglob("*") if is_raster(path))
     if pattern is None:
         yield from (_whole(folder, path) for path in files)
         return
@@ -56,6 +56,11 @@ def read_folder(folder: Path, pattern: str | None) -> Iterator[RecordSource | Fa
             for band, path in group.files.items()
         )
         yield RecordSource(id=record, assets=assets, when=group.when, properties=group.properties)
+
+
+def is_raster(path: Path) -> bool:
+    """Whether a path is a file that is called a TIFF."""
+    return path.suffix.lower() in _SUFFIXES and path.is_file()
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:

@@ -26,7 +26,7 @@ def outline(grid: Grid) -> BaseGeometry | None:
     One that crosses the antimeridian is cut there; one around a pole is the band of latitudes that it reaches. None: the raster has
     no CRS, or lies where its CRS has no lon/lat.
     """
-    if grid.crs is None:
+    if grid.crs is None or not grid.located:
         return None
     try:
         lon, lat = _project(grid.crs, grid.transform, grid.width, grid.height)

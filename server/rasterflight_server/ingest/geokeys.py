@@ -9,7 +9,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from rasterflight_server.ingest.ifd import Directory
-from rasterflight_server.ingest.projections import geographic_crs, projected_crs
+from rasterflight_server.ingest.projections import geographic_crs, local_crs, projected_crs
 
 _PIXEL_SCALE: Final = 33550
 _TIEPOINT: Final = 33922
@@ -18,6 +18,8 @@ _KEYS: Final = 34735
 _DOUBLES: Final = 34736
 _ASCII: Final = 34737
 
+_MODEL: Final = 1024
+_MODEL_GEOGRAPHIC: Final = 2
 _RASTER_TYPE: Final = 1025
 _POINT: Final = 2
 _GEOGRAPHIC: Final = 2048
@@ -57,9 +59,9 @@ def read_transform(directory: Directory, keys: GeoKeys) -> Affine | None:
     tie = directory.array(_TIEPOINT)[:6].tolist()
     matrix = directory.array(_TRANSFORMATION)[:16].tolist()
     if len(scale) >= 2 and scale[0] and scale[1]:  # noqa: PLR2004
-        if len(tie) < 6:  # noqa: PLR2004
-            return None
         a, e = scale[0], -abs(scale[1])
+        if len(tie) < 6:  # noqa: PLR2004
+            return Affine(a, 0.0, 0.0, 0.0, e, 0.0)
         transform = Affine(a, 0.0, tie[3] - tie[0] * a, 0.0, e, tie[4] - tie[1] * e)
     elif len(matrix) == 16:  # noqa: PLR2004
         transform = Affine(matrix[0], matrix[1], matrix[3], matrix[4], matrix[5], matrix[7])
@@ -71,6 +73,11 @@ def read_transform(directory: Directory, keys: GeoKeys) -> Affine | None:
         a, b, c, d, e, f = transform[:6]
         transform = Affine(a, b, c - (a * 0.5 + b * 0.5), d, e, f - (d * 0.5 + e * 0.5))
     return transform
+
+
+def has_control_points(directory: Directory) -> bool:
+    """Whether tie points without a scale say where some of the pixels are; the CRS is then theirs, not that of the raster."""
+    return directory.array(_TIEPOINT).size >= 6  # noqa: PLR2004
 
 
 def read_crs(keys: GeoKeys) -> str | None:
@@ -96,14 +103,17 @@ def _crs(keys: GeoKeys) -> str | None:
         text = keys.get(citation)
         if isinstance(text, str) and text.startswith(_ESRI):
             return crs_name(CRS.from_wkt(text.removeprefix(_ESRI)))
-    projected, geographic = keys.get(_PROJECTED), keys.get(_GEOGRAPHIC)
+    model, projected, geographic = keys.get(_MODEL), keys.get(_PROJECTED), keys.get(_GEOGRAPHIC)
+    if model == _MODEL_GEOGRAPHIC:
+        if geographic == _USER_DEFINED:
+            return crs_name(geographic_crs(keys))
+        return _epsg(geographic) if geographic else None
     if projected == _USER_DEFINED:
         return crs_name(projected_crs(keys))
     if projected:
         return _epsg(projected)
-    if geographic == _USER_DEFINED:
-        return crs_name(geographic_crs(keys))
-    return _epsg(geographic) if geographic else None
+    # GDAL makes this of all other keys, whatever they say.
+    return local_crs(keys).to_wkt() if keys else None
 
 
 @lru_cache(maxsize=1024)

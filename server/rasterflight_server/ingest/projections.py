@@ -7,6 +7,7 @@ from pyproj.crs import CoordinateOperation, Datum, GeographicCRS, ProjectedCRS  
 from pyproj.crs.datum import CustomDatum, CustomEllipsoid, CustomPrimeMeridian
 
 _USER_DEFINED: Final = 32767
+_MODEL, _MODEL_PROJECTED, _CITATION = 1024, 1, 1026
 _GEOGRAPHIC, _DATUM = 2048, 2050
 _SEMI_MAJOR, _SEMI_MINOR, _INVERSE_FLATTENING, _PRIME_MERIDIAN = 2057, 2058, 2059, 2061
 _PROJECTION: Final = 3074
@@ -43,6 +44,8 @@ _METHODS: Final[dict[int, tuple[str, _Parameters]]] = {
 }
 _POLAR: Final = 15
 # EPSG codes of linear units -> metres.
+_METRE: Final = 9001
+_UNIT_NAMES: Final = {9001: ("metre", 1.0), 9002: ("foot", 0.3048), 9003: ("US survey foot", 0.304800609601219)}
 _METRES: Final = {9001: 1.0, 9002: 0.3048, 9003: 1200 / 3937, 9036: 1000.0}
 
 
@@ -97,6 +100,14 @@ def projected_crs(keys: dict[int, Any]) -> CRS:
     document = plane.to_json_dict()
     document["base_crs"] = base.to_json_dict()
     return CRS.from_json_dict(document)
+
+
+def local_crs(keys: dict[int, Any]) -> CRS:
+    """CRS of a plane that lies nowhere on Earth."""
+    unit = keys.get(_UNITS, _METRE if keys.get(_MODEL) == _MODEL_PROJECTED else _USER_DEFINED)
+    name, size = _UNIT_NAMES.get(unit, ("unknown", keys.get(_UNIT_SIZE, 1.0)))
+    title = str(keys.get(_CITATION) or "unnamed").replace('"', "'")
+    return CRS.from_wkt(f'LOCAL_CS["{title}",UNIT["{name}",{size!r}],AXIS["Easting",EAST],AXIS["Northing",NORTH]]')
 
 
 def _datum(name: str, keys: dict[int, Any]) -> CustomDatum:

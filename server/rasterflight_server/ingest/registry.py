@@ -100,6 +100,8 @@ class Registry:
                 offset=band.meta.offset,
                 unit=band.meta.unit,
                 description=band.meta.description,
+                colorinterp=band.meta.colorinterp,
+                categories=band.meta.categories,
             )
             for name, band in self._bands.items()
         )

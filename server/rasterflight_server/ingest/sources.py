@@ -8,6 +8,8 @@ from typing import Any
 from affine import Affine
 from shapely.geometry.base import BaseGeometry
 
+from rasterflight_protocol import Categories
+
 
 @dataclass(frozen=True, slots=True)
 class BandHint:
@@ -18,6 +20,7 @@ class BandHint:
     offset: float | None = None
     unit: str | None = None
     description: str | None = None
+    categories: Categories | None = None
 
 
 @dataclass(frozen=True, slots=True)

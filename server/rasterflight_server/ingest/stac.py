@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from os.path import normpath
@@ -18,6 +19,7 @@ from shapely.geometry.base import BaseGeometry
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
+from rasterflight_server.ingest.classes import read_classes
 from rasterflight_server.ingest.geokeys import crs_name
 from rasterflight_server.ingest.sources import AssetSource, BandHint, Failure, RecordSource
 from rasterflight_server.store import read_whole
@@ -151,8 +153,13 @@ def _hints(asset: Mapping[str, Any]) -> tuple[BandHint, ...]:
                 offset=_number(facts.get("offset")),
                 unit=_text(facts.get("unit")),
                 description=_text(facts.get("description")),
+                categories=read_classes(facts.get("classification:classes")),
             )
         )
+    if len(hints) <= 1:
+        categories = read_classes(asset.get("classification:classes"))
+        hint = hints[0] if hints else BandHint()
+        hints = [replace(hint, categories=hint.categories or categories)] if hints or categories else []
     return tuple(hints)
 
 

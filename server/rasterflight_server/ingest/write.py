@@ -36,6 +36,7 @@ class IndexedAsset:
     grid: Grid
     numbers: Numbers
     first_tiles_row: int
+    tags: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,4 +157,5 @@ def _asset_row(asset: IndexedAsset) -> dict[str, Any]:
         "height": asset.grid.height,
         **{f"transform_{name}": getattr(asset.grid.transform, name) for name in "abcdef"},
         "first_tiles_row": asset.first_tiles_row,
+        "tags": clean_text(asset.tags) or None,
     }

@@ -1,16 +1,19 @@
 """What a read's band columns are: one type for all records, and the facts that they share."""
 
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from rasterflight_protocol import BandField, ErrorCode
 from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.cutouts import BandSource, RecordCut
+from rasterflight_server.plan.request import Request
 
-_T = TypeVar("_T")
+#: Of records with more different tags than this none are told: to compare them would take longer than to read them.
+_MAX_TAGS: Final = 1000
 
 
-def band_fields(names: Sequence[str], records: Sequence[RecordCut]) -> list[BandField]:
+def band_fields(request: Request, records: Sequence[RecordCut]) -> list[BandField]:
     """Describe the bands of a read.
 
     Raises
@@ -18,44 +21,81 @@ def band_fields(names: Sequence[str], records: Sequence[RecordCut]) -> list[Band
     RequestError
         BAD_REQUEST: a band has different types in different records.
     """
-    sources: list[dict[str, tuple[str, BandSource]]] = [{} for _ in names]
-    facts: list[set[tuple[object, ...]]] = [set() for _ in names]
+    examples: list[dict[str, str]] = [{} for _ in request.bands]
+    # Profiles are kept once for all files that share them, so most sources look like one that was seen before.
+    sources: list[dict[tuple[int, int], BandSource]] = [{} for _ in request.bands]
+    texts: list[dict[tuple[str, int], None]] = [{} for _ in request.bands]
     for record in records:
         for cut in record.cuts:
             for band in cut.bands:
-                sources[band.column].setdefault(band.level.dtype, (record.record.id, band))
-                meta = band.asset.profile.bands[band.sample]
-                facts[band.column].add(
-                    (band.asset.profile.nodata, meta.scale, meta.offset, meta.unit, meta.description)
-                )
-    return [_field(name, found, fact) for name, found, fact in zip(names, sources, facts, strict=True)]
+                seen = sources[band.column]
+                if (id(band.asset.profile), band.sample) not in seen:
+                    seen[id(band.asset.profile), band.sample] = band
+                    examples[band.column].setdefault(band.dtype, record.record.id)
+                texts[band.column][band.asset.tags, band.sample] = None
+    for name, found in zip(request.bands, examples, strict=True):
+        _check_types(name, found)
+    return [
+        _field(name, list(found.values()), _shared_tags(tags), request)
+        for name, found, tags in zip(request.bands, sources, texts, strict=True)
+    ]
 
 
-def _field(name: str, sources: dict[str, tuple[str, BandSource]], facts: set[tuple[object, ...]]) -> BandField:
-    if not sources:
-        # Every record failed and is skipped: the column holds nothing but nulls.
-        return BandField(name, "uint8")
-    if len(sources) > 1:
-        examples = " and ".join(f"{dtype} in {record!r}" for dtype, (record, _) in sorted(sources.items()))
+def _check_types(name: str, examples: Mapping[str, str]) -> None:
+    if len(examples) > 1:
+        listed = " and ".join(f"{dtype} in {record!r}" for dtype, record in sorted(examples.items()))
         raise RequestError(
             ErrorCode.BAD_REQUEST,
-            f"band {name!r} is {examples}",
+            f"band {name!r} is {listed}",
             field="bands",
             hint="read the records of each type by themselves, with ids= or another filter",
         )
-    nodata, scales, offsets, units, descriptions = zip(*facts, strict=True)
+
+
+def _field(name: str, sources: Sequence[BandSource], tags: tuple[dict[str, str], ...], request: Request) -> BandField:
+    if not sources:
+        # Every record failed and is skipped: the column holds nothing but nulls.
+        return BandField(name, "uint8", masked=request.masked)
+    of_band, of_file = tags
+    common = {
+        "unit": _common(sources, lambda band: band.meta.unit),
+        "description": _common(sources, lambda band: band.meta.description),
+        "colorinterp": _common(sources, lambda band: band.meta.colorinterp),
+        "tags": of_band,
+        "file_tags": of_file,
+        "masked": request.masked,
+    }
+    dtype = sources[0].dtype
+    if request.scaled:
+        return BandField(name, dtype, nodata="nan", **common)
     return BandField(
-        name=name,
-        dtype=next(iter(sources)),
-        nodata=_common(nodata),
-        nodata_varies=len(set(nodata)) > 1,
-        scale=_common(scales),
-        offset=_common(offsets),
-        unit=_common(units),
-        description=_common(descriptions),
+        name,
+        dtype,
+        nodata=_common(sources, lambda band: band.asset.profile.nodata),
+        nodata_varies=len({band.asset.profile.nodata for band in sources}) > 1,
+        scale=_common(sources, lambda band: band.meta.scale),
+        offset=_common(sources, lambda band: band.meta.offset),
+        colormap=_common(sources, lambda band: None if band.sample else band.asset.profile.colormap),
+        categories=_common(sources, lambda band: band.meta.categories),
+        **common,
     )
 
 
-def _common(values: Iterable[_T]) -> _T | None:
-    distinct = set(values)
+def _common(sources: Iterable[BandSource], fact: Callable[[BandSource], Any]) -> Any:
+    distinct = {fact(band) for band in sources}
     return distinct.pop() if len(distinct) == 1 else None
+
+
+def _shared_tags(texts: Iterable[tuple[str, int]]) -> tuple[dict[str, str], dict[str, str]]:
+    """Tags of the band and of the file that are the same in all files."""
+    found = list(texts)
+    if not found or len(found) > _MAX_TAGS:
+        return {}, {}
+    documents = [(json.loads(text) if text else {}, sample) for text, sample in found]
+    of_band = [document.get("bands", {}).get(str(sample), {}) for document, sample in documents]
+    return _intersection(of_band), _intersection([document.get("file", {}) for document, _ in documents])
+
+
+def _intersection(documents: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    first, *others = documents
+    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}

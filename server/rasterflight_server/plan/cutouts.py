@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rasterflight_protocol import nodata_pixel
 from rasterflight_server.errors import ServiceError
-from rasterflight_server.types import Asset, Grid, Level, Window
+from rasterflight_server.plan.physical import physical_dtype
+from rasterflight_server.plan.validity import Witness
+from rasterflight_server.types import Asset, BandMeta, Grid, Level, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,10 @@ class BandSource:
     asset: Asset
     #: 0-based sample of the asset.
     sample: int
+    #: Pixels are to be physical values.
+    scaled: bool = False
+    #: Who tells which pixels are invalid; empty too when nobody asks.
+    witnesses: tuple[Witness, ...] = ()
 
     @property
     def level(self) -> Level:
@@ -38,15 +45,35 @@ class BandSource:
         return self.asset.profile.levels[0]
 
     @property
+    def meta(self) -> BandMeta:
+        """What the file says about the band."""
+        return self.asset.profile.bands[self.sample]
+
+    @property
+    def dtype(self) -> str:
+        """NumPy name of the type of the result."""
+        return physical_dtype(self.level.dtype) if self.scaled else self.level.dtype
+
+    @property
     def fill(self) -> Any:
-        """What pixels hold that are outside or not stored: nodata, or 0 where there is none."""
-        nodata = self.asset.profile.nodata
-        return np.dtype(self.level.dtype).type(0 if nodata is None else nodata)
+        """What pixels of the result hold that are outside: nodata, or 0 where there is none."""
+        nodata = "nan" if self.scaled else self.asset.profile.nodata
+        return np.dtype(self.dtype).type(0) if nodata is None else nodata_pixel(nodata, self.dtype)
 
     @property
     def itemsize(self) -> int:
-        """Bytes of a pixel."""
-        return np.dtype(self.level.dtype).itemsize
+        """Bytes of a pixel of the result."""
+        return np.dtype(self.dtype).itemsize
+
+
+def unstored(asset: Asset, level: int) -> Any:
+    """What the pixels of tiles hold that are not stored: as GDAL fills them; in masks, 0."""
+    profile = asset.profile
+    if level >= len(profile.levels):
+        return 0
+    text = profile.nodata if profile.fill is None else profile.fill
+    dtype = profile.levels[level].dtype
+    return np.dtype(dtype).type(0) if text is None else nodata_pixel(text, dtype)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ def estimate(plan: ReadPlan) -> Plan:
     tiles = stored = 0
     for record in plan.records:
         for cut in record.cuts:
-            for asset, samples in samples_by_asset(cut):
-                lengths = _lengths(asset, samples, cut.windows)
+            for asset, level, samples in samples_needed(cut):
+                lengths = _lengths(asset, level, samples, cut.windows)
                 tiles += len(lengths)
                 stored += int(lengths.sum())
     return Plan(
@@ -31,19 +31,25 @@ def estimate(plan: ReadPlan) -> Plan:
     )
 
 
-def samples_by_asset(cut: GridCut) -> list[tuple[Asset, list[int]]]:
-    """The files of a cut, and the samples that are read of each."""
-    found: dict[str, tuple[Asset, list[int]]] = {}
+def samples_needed(cut: GridCut) -> list[tuple[Asset, int, list[int]]]:
+    """The levels of the files of a cut, and the samples that are read of each: those of its bands, then further witnesses."""
+    found: dict[tuple[str, int], tuple[Asset, int, list[int]]] = {}
     for band in cut.bands:
-        found.setdefault(band.asset.href, (band.asset, []))[1].append(band.sample)
+        found.setdefault((band.asset.href, 0), (band.asset, 0, []))[2].append(band.sample)
+    for band in cut.bands:
+        for witness in band.witnesses:
+            key = band.asset.href, witness.level
+            samples = found.setdefault(key, (band.asset, witness.level, []))[2]
+            if witness.sample not in samples:
+                samples.append(witness.sample)
     return list(found.values())
 
 
-def _lengths(asset: Asset, samples: list[int], windows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _lengths(asset: Asset, number: int, samples: list[int], windows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Stored bytes of each tile under the windows; sparse tiles are left out."""
-    level = asset.profile.levels[0]
+    level = asset.profile.level(number)
     wanted = (coverage(level, windows) > 0).reshape(-1)
-    counts = asset.tile_ranges(0).counts.reshape(level.planes, -1)
+    counts = asset.tile_ranges(number).counts.reshape(level.planes, -1)
     planes = sorted(set(samples)) if level.planar_separate else [0]
     lengths = counts[planes][:, wanted].reshape(-1)
     found: npt.NDArray[np.int64] = lengths[lengths > 0].astype(np.int64)

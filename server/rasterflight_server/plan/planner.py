@@ -18,8 +18,9 @@ from rasterflight_server.plan.blocks import block_windows
 from rasterflight_server.plan.crs import same_crs
 from rasterflight_server.plan.cutouts import BandSource, GridCut, Record, RecordCut
 from rasterflight_server.plan.request import Request
+from rasterflight_server.plan.validity import witnesses
 from rasterflight_server.plan.windows import geometry_windows
-from rasterflight_server.types import Grid, Window
+from rasterflight_server.types import Asset, Grid, Window
 
 _NO_AREAS: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
@@ -118,7 +119,7 @@ def plan_read(collection: Collection, request: Request) -> ReadPlan:
             collection=collection.name,
             hint="enlarge the geometries",
         )
-    return ReadPlan(request, collection, records, band_fields(request.bands, records))
+    return ReadPlan(request, collection, records, band_fields(request, records))
 
 
 def _cut_records(
@@ -167,8 +168,23 @@ def _grids(
                 hint="leave the record out with ids= or another filter, or read with on_error='skip'",
             )
         _check_grid(request, asset.grid, record, asset.key)
-        grids.setdefault(asset.grid, []).append(BandSource(column, asset, found.sample))
+        grids.setdefault(asset.grid, []).append(_source(request, column, asset, found.sample, record))
     return grids
+
+
+def _source(request: Request, column: int, asset: Asset, sample: int, record: Record) -> BandSource:
+    dtype = asset.profile.levels[0].dtype
+    if request.scaled and np.dtype(dtype).kind == "c":
+        raise RequestError(
+            ErrorCode.BAD_REQUEST,
+            f"band {request.bands[column]!r} has complex numbers ({dtype}), which have no physical values",
+            record=record.id,
+            asset=asset.key,
+            field="grid.values",
+            hint="read the band as it is, with values='raw'",
+        )
+    asked = request.masked or request.scaled
+    return BandSource(column, asset, sample, request.scaled, witnesses(asset.profile, sample) if asked else ())
 
 
 def _check_grid(request: Request, grid: Grid, record: Record, asset: str) -> None:
@@ -183,10 +199,11 @@ def _check_grid(request: Request, grid: Grid, record: Record, asset: str) -> Non
         )
     if request.areas is None:
         return
-    if grid.crs is None:
+    if not grid.located:
+        what = "CRS" if grid.crs is None else "transform"
         raise RequestError(
             ErrorCode.UNSUPPORTED_LAYOUT,
-            "the raster has no CRS, so geometries cannot be placed on it",
+            f"the raster has no {what}, so geometries cannot be placed on it",
             record=record.id,
             asset=asset,
             field="geometries",
@@ -238,6 +255,14 @@ def _placed(areas: Areas, numbers: npt.NDArray[np.int64], grid: Grid) -> npt.NDA
 def _no_records(collection: Collection, request: Request) -> NoDataError:
     if request.areas is not None and len(collection.select(request.filters)):
         extent = collection.manifest.extent
+        if extent is None:
+            raise RequestError(
+                ErrorCode.UNSUPPORTED_LAYOUT,
+                "no raster of the collection says where it lies, so geometries cannot be placed on any",
+                collection=collection.name,
+                field="geometries",
+                hint="ask for pixel windows instead",
+            )
         return NoDataError(
             "records match the filters, but none overlaps the geometries",
             collection=collection.name,

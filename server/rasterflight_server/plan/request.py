@@ -11,6 +11,9 @@ from rasterflight_protocol.v1.read_pb2 import (
     ON_ERROR_RAISE,
     ON_ERROR_SKIP,
     ON_ERROR_UNSPECIFIED,
+    VALUES_RAW,
+    VALUES_SCALED,
+    VALUES_UNSPECIFIED,
     Filter,
     Layout,
     ReadRequest,
@@ -39,6 +42,10 @@ class Request:
     filter_areas: Sequence[Areas]
     all_touched: bool
     target_crs: str
+    #: Invalid pixels are to be null.
+    masked: bool
+    #: Pixels are to be physical values.
+    scaled: bool
     layout: Layout
     skip_errors: bool
     snapshot: str
@@ -80,6 +87,8 @@ def parse_request(message: ReadRequest) -> Request:
         ],
         all_touched=message.grid.all_touched,
         target_crs=message.grid.target_crs,
+        masked=message.grid.masked,
+        scaled=_scaled(message),
         layout=layout,
         skip_errors=_skip_errors(message),
         snapshot=message.snapshot,
@@ -129,6 +138,13 @@ def _skip_errors(message: ReadRequest) -> bool:
             "use ON_ERROR_RAISE or ON_ERROR_SKIP",
         )
     return message.on_error == ON_ERROR_SKIP
+
+
+def _scaled(message: ReadRequest) -> bool:
+    values = message.grid.values
+    if values not in (VALUES_UNSPECIFIED, VALUES_RAW, VALUES_SCALED):
+        raise _bad(f"{values} is not known to this server", "grid.values", "use VALUES_RAW or VALUES_SCALED")
+    return values == VALUES_SCALED
 
 
 def _shard(message: ReadRequest) -> tuple[int, int]:

@@ -29,7 +29,7 @@ class Piece:
 
     record_id: str
     asset: Asset
-    #: Index into ``asset.profile.levels``; the window is on that level's pixels.
+    #: As ``Profile.level`` counts; the window is on that level's pixels.
     level: int
     sample: int
     window: Window
@@ -100,7 +100,7 @@ class Reader:
         windows
             Shape (n, 4), one row for each piece of one sample.
         """
-        shape = asset.profile.levels[level]
+        shape = asset.profile.level(level)
         covered = coverage(shape, windows).reshape(-1)
         planes = [samples.count(plane) for plane in range(shape.planes)] if shape.planar_separate else [len(samples)]
         uses = np.concatenate([covered * times for times in planes])
@@ -111,9 +111,9 @@ class Reader:
         """Begin to fill the arrays of some pieces; tiles that are not stored are filled at once."""
         pending = Pending()
         parts: dict[TileKey, list[tuple[Placement, int]]] = defaultdict(list)
-        assets: dict[str, Piece] = {}
+        examples: dict[tuple[str, int], Piece] = {}
         for index, piece in enumerate(pieces):
-            assets.setdefault(piece.asset.href, piece)
+            examples.setdefault((piece.asset.href, piece.level), piece)
             for key, placement, wanted in _parts(piece):
                 if wanted:
                     parts[key].append((placement, index))
@@ -122,11 +122,11 @@ class Reader:
                     self._pass_over(key)
         jobs: dict[tuple[str, int], list[TileJob]] = defaultdict(list)
         for key, placements in parts.items():
-            job = self._assign(key, placements, assets[key.href], pending)
+            job = self._assign(key, placements, examples[key.href, key.level], pending)
             if job is not None:
                 jobs[key.href, key.level].append(job)
-        for (href, _), tiles in jobs.items():
-            self._submit(assets[href], tiles, pending, parts)
+        for source, tiles in jobs.items():
+            self._submit(examples[source], tiles, pending, parts)
         for counted in {(key.href, key.level) for key in parts}:
             if counted in self._uses and not self._uses[counted].any():
                 del self._uses[counted]
@@ -176,7 +176,7 @@ class Reader:
         self, key: TileKey, placements: list[tuple[Placement, int]], piece: Piece, pending: Pending
     ) -> TileJob | None:
         """Decide how a tile is read: straight into the pieces, or kept for pieces to come; None: it is at hand."""
-        level = piece.asset.profile.levels[key.level]
+        level = piece.asset.profile.level(key.level)
         uses_left = self._count_down(key, len(placements))
         kept = self._retained.get(key)
         if kept is None:
@@ -237,7 +237,7 @@ class Reader:
 
 def _parts(piece: Piece) -> Iterable[tuple[TileKey, Placement, bool]]:
     """Cut a piece along the tile grid; say of each part whether it is wanted."""
-    level = piece.asset.profile.levels[piece.level]
+    level = piece.asset.profile.level(piece.level)
     window = piece.window
     plane, sample = (piece.sample, 0) if level.planar_separate else (0, piece.sample)
     block = tiles_under(level, window)

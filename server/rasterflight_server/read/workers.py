@@ -110,11 +110,12 @@ class Workers:
     def _decode(self, job: TileJob, raw: memoryview) -> None:
         with self._scratches.take() as scratch:
             try:
-                data = inflate(job.level, raw, scratch)
+                rows = job.level.rows_inside(job.tile)
+                data = inflate(job.level, raw, rows, scratch)
                 if job.keep is None:
                     place(job.level, data, job.placements, scratch)
                 else:
-                    whole = restore(job.level, data, slice(0, job.level.tile_height), scratch)
+                    whole = restore(job.level, data, slice(0, rows), scratch)
                     # A copy of its own: what restore returns lives in the scratch.
                     _deliver(job.keep, np.array(whole, dtype=job.level.dtype))
             except SourceError as error:

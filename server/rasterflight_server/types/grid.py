@@ -41,6 +41,11 @@ class Grid:
         return Window(0, 0, self.width, self.height)
 
     @property
+    def located(self) -> bool:
+        """The raster says where its pixels are: it has a CRS, and a transform that is not just pixel numbers."""
+        return self.crs is not None and self.transform != Affine.identity()
+
+    @property
     def axis_aligned(self) -> bool:
         """Rows and columns run along the axes of the CRS: neither rotated nor sheared."""
         return self.transform.b == 0.0 and self.transform.d == 0.0

@@ -6,7 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rasterflight_protocol import Categories, Colormap
 from rasterflight_server.types.grid import Grid
+
+
+@dataclass(frozen=True, slots=True)
+class YCbCr:
+    """How colours are stored as brightness and two differences; values of the TIFF tags of these names."""
+
+    #: Pixels (across, down) that share one pair of differences.
+    subsampling: tuple[int, int] = (2, 2)
+    #: YCbCrCoefficients.
+    luma: tuple[float, ...] = (0.299, 0.587, 0.114)
+    #: ReferenceBlackWhite.
+    reference: tuple[float, ...] = (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +32,7 @@ class Level:
     tile_height: int
     #: NumPy name in native byte order: ``"uint16"``.
     dtype: str
+    #: Byte order of samples whose compression is undone.
     big_endian: bool
     #: Values of the TIFF tags of the same names.
     compression: int
@@ -30,6 +44,16 @@ class Level:
     planar_separate: bool
     #: JPEGTables, where the codec needs them.
     jpeg_tables: bytes | None = None
+    #: How samples are stored where not as ``dtype``: "uint12" (bits without gaps), "float16", "float24", "complex_int16".
+    stored: str | None = None
+    #: Tiles are strips: as wide as the image, and the last of a plane is as high as what is left of the image.
+    striped: bool = False
+    #: FillOrder says that the bits of each byte are in reverse order.
+    bits_reversed: bool = False
+    #: What a codec is told besides: the second of LercParameters, T4Options.
+    option: int = 0
+    #: Pixels are stored as YCbCr without JPEG, and given as RGB.
+    ycbcr: YCbCr | None = None
 
     @property
     def tiles_across(self) -> int:
@@ -57,6 +81,27 @@ class Level:
         rows, cols, samples = self.tile_shape
         return rows * cols * samples * np.dtype(self.dtype).itemsize
 
+    @property
+    def stored_bits(self) -> int:
+        """Bits of one stored sample."""
+        if self.stored is None:
+            return np.dtype(self.dtype).itemsize * 8
+        bits = int(self.stored.lstrip("abcdefghijklmnopqrstuvwxyz_"))
+        return 2 * bits if self.stored.startswith("complex") else bits
+
+    def stored_nbytes(self, rows: int) -> int:
+        """Bytes of some rows of a tile when its compression is undone; each row begins on a byte."""
+        _, cols, samples = self.tile_shape
+        if self.ycbcr is not None:
+            across, down = self.ycbcr.subsampling
+            return -(-cols // across) * -(-rows // down) * (across * down + 2)
+        return rows * -(-cols * samples * self.stored_bits // 8)
+
+    def rows_inside(self, tile: int) -> int:
+        """Rows of a tile that lie in the image; 0-based number of the tile in the file."""
+        row = tile // self.tiles_across % self.tiles_down
+        return min(self.tile_height, self.height - row * self.tile_height)
+
 
 @dataclass(frozen=True, slots=True)
 class BandMeta:
@@ -66,6 +111,10 @@ class BandMeta:
     offset: float | None = None
     unit: str | None = None
     description: str | None = None
+    #: In the words of rasterio: "gray", "red", "palette", "alpha", "undefined" ...
+    colorinterp: str | None = None
+    #: Names of pixel values, from the catalog.
+    categories: Categories | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +125,21 @@ class Profile:
     levels: tuple[Level, ...]
     #: One per sample.
     bands: tuple[BandMeta, ...]
-    #: GDAL_NODATA as text that the dtype can parse (``"0"``, ``"nan"``), None: the file has none, or one its dtype cannot hold.
+    #: GDAL_NODATA as ``nodata_pixel`` takes it (``"0"``, ``"nan"``), None: the file has none, or one that lies outside its dtype.
     nodata: str | None
+    #: What tiles that are not stored hold, where that is neither nodata nor, without nodata, 0.
+    fill: str | None = None
+    #: The mask of the file at full resolution, then its overviews; their tiles follow those of ``levels``.
+    masks: tuple[Level, ...] = ()
+    #: NODATA_VALUES: a pixel is invalid where each band holds its value; one per sample.
+    nodata_values: tuple[str, ...] | None = None
+    #: Colour table of the first sample.
+    colormap: Colormap | None = None
+
+    def level(self, number: int) -> Level:
+        """Level by number, the masks counted after the levels of the image."""
+        own = len(self.levels)
+        return self.levels[number] if number < own else self.masks[number - own]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,5 +172,7 @@ class Asset:
     identity: Identity
     profile: Profile
     grid: Grid
-    #: Level number -> where its tiles are; looked up when asked for.
+    #: Level number, as ``Profile.level`` counts -> where its tiles are; looked up when asked for.
     tile_ranges: Callable[[int], TileRanges]
+    #: GDAL_METADATA as JSON, see ``ingest.gdal``; "": none.
+    tags: str = ""

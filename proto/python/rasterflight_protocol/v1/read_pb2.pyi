@@ -6,6 +6,12 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Values(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VALUES_UNSPECIFIED: _ClassVar[Values]
+    VALUES_RAW: _ClassVar[Values]
+    VALUES_SCALED: _ClassVar[Values]
+
 class Layout(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     LAYOUT_UNSPECIFIED: _ClassVar[Layout]
@@ -17,6 +23,9 @@ class OnError(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ON_ERROR_UNSPECIFIED: _ClassVar[OnError]
     ON_ERROR_RAISE: _ClassVar[OnError]
     ON_ERROR_SKIP: _ClassVar[OnError]
+VALUES_UNSPECIFIED: Values
+VALUES_RAW: Values
+VALUES_SCALED: Values
 LAYOUT_UNSPECIFIED: Layout
 LAYOUT_CHIPS: Layout
 LAYOUT_RECORDS: Layout
@@ -129,12 +138,16 @@ class DateRange(_message.Message):
     def __init__(self, start: _Optional[str] = ..., end: _Optional[str] = ...) -> None: ...
 
 class GridOptions(_message.Message):
-    __slots__ = ("all_touched", "target_crs")
+    __slots__ = ("all_touched", "target_crs", "masked", "values")
     ALL_TOUCHED_FIELD_NUMBER: _ClassVar[int]
     TARGET_CRS_FIELD_NUMBER: _ClassVar[int]
+    MASKED_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
     all_touched: bool
     target_crs: str
-    def __init__(self, all_touched: bool = ..., target_crs: _Optional[str] = ...) -> None: ...
+    masked: bool
+    values: Values
+    def __init__(self, all_touched: bool = ..., target_crs: _Optional[str] = ..., masked: bool = ..., values: _Optional[_Union[Values, str]] = ...) -> None: ...
 
 class Shard(_message.Message):
     __slots__ = ("index", "count")
