@@ -1,5 +1,5 @@
 # Every target makes the environment that it needs (.venv); a second run does not install again.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready

@@ -40,6 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ServiceError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except ModuleNotFoundError as error:
+        if error.name and error.name.partition(".")[0].startswith("rasterflight"):
+            raise
+        print(f'error: the package {error.name!r} is missing (pip install "rasterflight[server]")', file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED

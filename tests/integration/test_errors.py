@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import struct
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def check(error: fl.FlightError, code: str, field: str, words: str) -> None:
     assert (detail.code, detail.field) == (code, field)
     text = str(error)
     assert words in f"{detail.message} ({detail.hint})"
-    for secret in ("Traceback", ".py", "/root", "/tmp", "/work", "/home"):
+    for secret in ("Traceback", ".py", str(Path.home()), tempfile.gettempdir(), str(Path(__file__).parents[2])):
         assert secret not in text.partition("gRPC client debug context")[0]
     assert detail.request_id
 

@@ -154,7 +154,9 @@ def test_xarray_equals_rioxarray(client: rf.Client, data: Path) -> None:
 
 
 def test_xarray_refuses_grids_that_do_not_line_up(client: rf.Client) -> None:
-    with pytest.raises(rf.errors.GridMismatchError, match=r"m_4709963_se_14_1_2009.*m_4709963_se_14_1_2014"):
+    with pytest.raises(
+        rf.errors.GridMismatchError, match=r"do not line up: record m_4709963_se_14_1_2014.* 0.4 of a pixel"
+    ):
         client.collection("naip").get_xarray(geometries=(-99.17, 47.01, -99.15, 47.02), bands=["red"])
 
 

@@ -56,7 +56,7 @@ def servers():
     return [
         child
         for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and "rasterflight_server" in child.cmdline()
+        if child.status() != psutil.STATUS_ZOMBIE and "--lifeline" in child.cmdline()
     ]
 
 
