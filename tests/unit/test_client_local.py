@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -53,10 +54,12 @@ def installed(tmp_path, monkeypatch):
 
 
 def servers():
+    """Private servers of the test at hand; other tests may have theirs."""
+    here = f"grpc+unix://{tempfile.gettempdir()}/"
     return [
         child
         for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and "--lifeline" in child.cmdline()
+        if child.status() != psutil.STATUS_ZOMBIE and any(word.startswith(here) for word in child.cmdline())
     ]
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rasterflight_protocol import Colormap, nodata_pixel
-from rasterflight_server.ingest.colors import color_interpretation, read_colormap
+from rasterflight_server.ingest.colorinterp import color_interpretation, read_colormap
 from rasterflight_server.ingest.gdal import Metadata, finite, read_metadata
 from rasterflight_server.ingest.ifd import Directory
 from rasterflight_server.ingest.nodata import Nodata, parse_nodata
