@@ -15,6 +15,12 @@ COLLECTIONS = {
     "naip": "naip-nd-4709963",
     "mol": "s2-mol-31UFS",
     "charleston": "landsat8-017037-20160503",
+    "pucallpa": "landsat-pucallpa",
+    "alexandria": "dem-alexandria",
+    "paraguay": "landsat8-224077-20200518",
+    "s2-29": "s2-29-scene",
+    "s2-34": "s2-34SGA-20200318",
+    "striped": "landsat8-ny-striped",
 }
 
 

@@ -63,8 +63,8 @@ def test_windows_are_read(client: rf.Client, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("nowhere", "no raster of the collection says where it lies"),
-        ("without_transform", "no raster of the collection says where it lies"),
+        ("nowhere", "no raster that matches the filters says where it lies"),
+        ("without_transform", "no raster that matches the filters says where it lies"),
         ("rotated", "the raster's grid is rotated"),
     ],
 )

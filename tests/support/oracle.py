@@ -43,8 +43,9 @@ def layers(folder: Path) -> list[Layer]:
     found = []
     for item in sorted(items, key=lambda item: (item["properties"]["datetime"], item["id"])):
         for key, asset in item["assets"].items():
-            names = [band["name"] for band in asset.get("eo:bands", [])]
-            names = [key] if len(names) <= 1 else names
+            count = len(asset.get("raster:bands", [None]))
+            names = [band["name"] for band in asset.get("eo:bands", [])] or [f"{key}_{n + 1}" for n in range(count)]
+            names = [key] if len(names) == 1 else names
             found += [
                 Layer(item["id"], item["properties"]["datetime"], name, folder / asset["href"], index)
                 for index, name in enumerate(names, start=1)

@@ -252,25 +252,27 @@ def _placed(areas: Areas, numbers: npt.NDArray[np.int64], grid: Grid) -> npt.NDA
     return geometries
 
 
-def _no_records(collection: Collection, request: Request) -> NoDataError:
-    if request.areas is not None and len(collection.select(request.filters)):
-        extent = collection.manifest.extent
-        if extent is None:
-            raise RequestError(
-                ErrorCode.UNSUPPORTED_LAYOUT,
-                "no raster of the collection says where it lies, so geometries cannot be placed on any",
-                collection=collection.name,
-                field="geometries",
-                hint="ask for pixel windows instead",
-            )
+def _no_records(collection: Collection, request: Request) -> ServiceError:
+    """Say which step emptied the answer."""
+    matching = collection.select(request.filters)
+    if request.areas is None or not len(matching):
+        first, last = collection.manifest.time_range or (None, None)
         return NoDataError(
-            "records match the filters, but none overlaps the geometries",
+            "no record matches the filters",
             collection=collection.name,
-            hint=f"the collection lies within {extent} (lon/lat); check geometry_crs and the order of coordinates",
+            hint=f"the collection has {collection.manifest.records} records from {first} to {last}",
         )
-    first, last = collection.manifest.time_range or (None, None)
+    if matching["geometry"].null_count == len(matching):
+        return RequestError(
+            ErrorCode.UNSUPPORTED_LAYOUT,
+            "no raster that matches the filters says where it lies, so geometries cannot be placed on any",
+            collection=collection.name,
+            field="geometries",
+            hint="ask for pixel windows instead",
+        )
+    extent = collection.manifest.extent
     return NoDataError(
-        "no record matches the filters",
+        "records match the filters, but none overlaps the geometries",
         collection=collection.name,
-        hint=f"the collection has {collection.manifest.records} records from {first} to {last}",
+        hint=f"the collection lies within {extent} (lon/lat); check geometry_crs and the order of coordinates",
     )
