@@ -52,7 +52,7 @@ def assert_windows(reads: Engine, path: Path, header: Header, expected: np.ndarr
 
 
 def test_all_are_looked_at() -> None:
-    assert len(RASTERS) == 60
+    assert len(RASTERS) == 100
     assert len(CASES) >= 600
     assert len({case.name for case in CASES}) == len(CASES)
 

@@ -20,7 +20,7 @@ def header(path: Path) -> Header:
 
 
 def test_all_are_looked_at() -> None:
-    assert len(RASTERS) == 60
+    assert len(RASTERS) == 100
 
 
 @pytest.mark.parametrize("path", RASTERS, ids=lambda path: path.stem)

@@ -27,7 +27,7 @@ def test_a_good_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_every_bundled_file_reads(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, lines = check(capsys, "--full", data)
     assert code == 0
-    assert len(lines) == 60
+    assert len(lines) == 100
     assert all(line.endswith("Reads.") for line in lines)
 
 
