@@ -23,8 +23,9 @@ from rasterflight_server.plan.areas import Areas
 from rasterflight_server.types import Window
 
 MIB = 1 << 20
-#: Where throughput peaks; see ``docs`` of Arrow Flight clients: the Go driver refuses messages above 16 MiB.
+#: Where throughput peaks.
 DEFAULT_BATCH_BYTES = 4 * MIB
+#: Well below the 16 MiB above which Flight clients in Go refuse a message.
 MAX_BATCH_BYTES = 8 * MIB
 _MIN_BATCH_BYTES = 1 << 16
 
