@@ -20,6 +20,7 @@ BUILTINS = {
     ErrorCode.LIMIT_EXCEEDED: ValueError,
     ErrorCode.COLLECTION_NOT_FOUND: KeyError,
     ErrorCode.RECORD_NOT_FOUND: KeyError,
+    ErrorCode.UPLOAD_NOT_FOUND: KeyError,
     ErrorCode.STALE_SNAPSHOT: RuntimeError,
     ErrorCode.NO_DATA: ValueError,
     ErrorCode.UNSUPPORTED_CODEC: NotImplementedError,

@@ -37,6 +37,7 @@ _BY_CODE: Final[dict[str, type[errors.RasterflightError]]] = {
         errors.UnknownBandError,
         errors.UnsupportedCodecError,
         errors.UnsupportedLayoutError,
+        errors.UploadNotFoundError,
     )
 }
 

@@ -9,7 +9,8 @@ RasterflightError
 ├── NoDataFound                ValueError           NO_DATA
 ├── NotFoundError              KeyError
 │   ├── CollectionNotFoundError                     COLLECTION_NOT_FOUND
-│   └── RecordNotFoundError                         RECORD_NOT_FOUND
+│   ├── RecordNotFoundError                         RECORD_NOT_FOUND
+│   └── UploadNotFoundError                         UPLOAD_NOT_FOUND
 ├── StaleSnapshotError         RuntimeError         STALE_SNAPSHOT
 ├── UnsupportedError           NotImplementedError
 │   ├── UnsupportedCodecError                       UNSUPPORTED_CODEC
@@ -156,6 +157,12 @@ class RecordNotFoundError(NotFoundError):
     """The collection has no record with this id."""
 
     code = "RECORD_NOT_FOUND"
+
+
+class UploadNotFoundError(NotFoundError):
+    """Areas that were sent up before are not on the server any more: plan or read again."""
+
+    code = "UPLOAD_NOT_FOUND"
 
 
 class StaleSnapshotError(RasterflightError, RuntimeError):

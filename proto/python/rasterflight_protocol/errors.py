@@ -22,6 +22,8 @@ class ErrorCode(Enum):
     LIMIT_EXCEEDED = ("LIMIT_EXCEEDED", False)
     COLLECTION_NOT_FOUND = ("COLLECTION_NOT_FOUND", False)
     RECORD_NOT_FOUND = ("RECORD_NOT_FOUND", False)
+    #: The areas that the ticket refers to are not there (any more): send them up again.
+    UPLOAD_NOT_FOUND = ("UPLOAD_NOT_FOUND", False)
     #: The index changed since the ticket was made: plan again.
     STALE_SNAPSHOT = ("STALE_SNAPSHOT", False)
     #: The request is fine, and nothing answers it.

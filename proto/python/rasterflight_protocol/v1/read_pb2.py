@@ -14,39 +14,45 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arasterflight/v1/read.proto\x12\x0frasterflight.v1\"\x92\x03\n\x0bReadRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\r\n\x05\x62\x61nds\x18\x02 \x03(\t\x12\x31\n\ngeometries\x18\x03 \x01(\x0b\x32\x1b.rasterflight.v1.GeometriesH\x00\x12+\n\x07windows\x18\x04 \x01(\x0b\x32\x18.rasterflight.v1.WindowsH\x00\x12(\n\x07\x66ilters\x18\x05 \x03(\x0b\x32\x17.rasterflight.v1.Filter\x12*\n\x04grid\x18\x06 \x01(\x0b\x32\x1c.rasterflight.v1.GridOptions\x12\'\n\x06layout\x18\x07 \x01(\x0e\x32\x17.rasterflight.v1.Layout\x12*\n\x08on_error\x18\x08 \x01(\x0e\x32\x18.rasterflight.v1.OnError\x12\x10\n\x08snapshot\x18\t \x01(\t\x12%\n\x05shard\x18\n \x01(\x0b\x32\x16.rasterflight.v1.Shard\x12\x13\n\x0b\x62\x61tch_bytes\x18\x0b \x01(\x03\x42\x07\n\x05where\"w\n\nGeometries\x12\x0b\n\x03\x63rs\x18\x01 \x01(\t\x12)\n\x06\x62\x62oxes\x18\x02 \x01(\x0b\x32\x17.rasterflight.v1.BBoxesH\x00\x12\'\n\x03wkb\x18\x03 \x01(\x0b\x32\x18.rasterflight.v1.WkbListH\x00\x42\x08\n\x06source\">\n\x04\x42\x42ox\x12\x0c\n\x04minx\x18\x01 \x01(\x01\x12\x0c\n\x04miny\x18\x02 \x01(\x01\x12\x0c\n\x04maxx\x18\x03 \x01(\x01\x12\x0c\n\x04maxy\x18\x04 \x01(\x01\"/\n\x06\x42\x42oxes\x12%\n\x06values\x18\x01 \x03(\x0b\x32\x15.rasterflight.v1.BBox\"\x19\n\x07WkbList\x12\x0e\n\x06values\x18\x01 \x03(\x0c\"2\n\x07Windows\x12\'\n\x06values\x18\x01 \x03(\x0b\x32\x17.rasterflight.v1.Window\"I\n\x06Window\x12\x0f\n\x07\x63ol_off\x18\x01 \x01(\x03\x12\x0f\n\x07row_off\x18\x02 \x01(\x03\x12\r\n\x05width\x18\x03 \x01(\x03\x12\x0e\n\x06height\x18\x04 \x01(\x03\"\xf0\x01\n\x06\x46ilter\x12\x1b\n\x0e\x63loud_cover_lt\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12.\n\ndate_range\x18\x02 \x01(\x0b\x32\x1a.rasterflight.v1.DateRange\x12#\n\x04\x62\x62ox\x18\x03 \x01(\x0b\x32\x15.rasterflight.v1.BBox\x12/\n\ngeometries\x18\x04 \x01(\x0b\x32\x1b.rasterflight.v1.Geometries\x12\r\n\x05split\x18\x05 \x03(\t\x12\x14\n\x0csplit_column\x18\x06 \x01(\t\x12\x0b\n\x03ids\x18\x07 \x03(\tB\x11\n\x0f_cloud_cover_lt\"\'\n\tDateRange\x12\r\n\x05start\x18\x01 \x01(\t\x12\x0b\n\x03\x65nd\x18\x02 \x01(\t\"o\n\x0bGridOptions\x12\x13\n\x0b\x61ll_touched\x18\x01 \x01(\x08\x12\x12\n\ntarget_crs\x18\x02 \x01(\t\x12\x0e\n\x06masked\x18\x03 \x01(\x08\x12\'\n\x06values\x18\x04 \x01(\x0e\x32\x17.rasterflight.v1.Values\"%\n\x05Shard\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05\x63ount\x18\x02 \x01(\x05*C\n\x06Values\x12\x16\n\x12VALUES_UNSPECIFIED\x10\x00\x12\x0e\n\nVALUES_RAW\x10\x01\x12\x11\n\rVALUES_SCALED\x10\x02*F\n\x06Layout\x12\x16\n\x12LAYOUT_UNSPECIFIED\x10\x00\x12\x10\n\x0cLAYOUT_CHIPS\x10\x01\x12\x12\n\x0eLAYOUT_RECORDS\x10\x02*J\n\x07OnError\x12\x18\n\x14ON_ERROR_UNSPECIFIED\x10\x00\x12\x12\n\x0eON_ERROR_RAISE\x10\x01\x12\x11\n\rON_ERROR_SKIP\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arasterflight/v1/read.proto\x12\x0frasterflight.v1\"\xbd\x03\n\x0bReadRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\r\n\x05\x62\x61nds\x18\x02 \x03(\t\x12\x31\n\ngeometries\x18\x03 \x01(\x0b\x32\x1b.rasterflight.v1.GeometriesH\x00\x12+\n\x07windows\x18\x04 \x01(\x0b\x32\x18.rasterflight.v1.WindowsH\x00\x12)\n\x06points\x18\x0c \x01(\x0b\x32\x17.rasterflight.v1.PointsH\x00\x12(\n\x07\x66ilters\x18\x05 \x03(\x0b\x32\x17.rasterflight.v1.Filter\x12*\n\x04grid\x18\x06 \x01(\x0b\x32\x1c.rasterflight.v1.GridOptions\x12\'\n\x06layout\x18\x07 \x01(\x0e\x32\x17.rasterflight.v1.Layout\x12*\n\x08on_error\x18\x08 \x01(\x0e\x32\x18.rasterflight.v1.OnError\x12\x10\n\x08snapshot\x18\t \x01(\t\x12%\n\x05shard\x18\n \x01(\x0b\x32\x16.rasterflight.v1.Shard\x12\x13\n\x0b\x62\x61tch_bytes\x18\x0b \x01(\x03\x42\x07\n\x05where\"\x89\x01\n\nGeometries\x12\x0b\n\x03\x63rs\x18\x01 \x01(\t\x12)\n\x06\x62\x62oxes\x18\x02 \x01(\x0b\x32\x17.rasterflight.v1.BBoxesH\x00\x12\'\n\x03wkb\x18\x03 \x01(\x0b\x32\x18.rasterflight.v1.WkbListH\x00\x12\x10\n\x06upload\x18\x04 \x01(\tH\x00\x42\x08\n\x06source\">\n\x04\x42\x42ox\x12\x0c\n\x04minx\x18\x01 \x01(\x01\x12\x0c\n\x04miny\x18\x02 \x01(\x01\x12\x0c\n\x04maxx\x18\x03 \x01(\x01\x12\x0c\n\x04maxy\x18\x04 \x01(\x01\"/\n\x06\x42\x42oxes\x12%\n\x06values\x18\x01 \x03(\x0b\x32\x15.rasterflight.v1.BBox\"\x19\n\x07WkbList\x12\x0e\n\x06values\x18\x01 \x03(\x0c\"2\n\x07Windows\x12\'\n\x06values\x18\x01 \x03(\x0b\x32\x17.rasterflight.v1.Window\"I\n\x06Window\x12\x0f\n\x07\x63ol_off\x18\x01 \x01(\x03\x12\x0f\n\x07row_off\x18\x02 \x01(\x03\x12\r\n\x05width\x18\x03 \x01(\x03\x12\x0e\n\x06height\x18\x04 \x01(\x03\"\xa6\x01\n\x06Points\x12\x0b\n\x03\x63rs\x18\x01 \x01(\t\x12\t\n\x01x\x18\x02 \x03(\x01\x12\t\n\x01y\x18\x03 \x03(\x01\x12%\n\x05match\x18\x04 \x01(\x0e\x32\x16.rasterflight.v1.Match\x12\x1b\n\x13max_distance_pixels\x18\x05 \x01(\x05\x12\x35\n\rneighbourhood\x18\x06 \x01(\x0e\x32\x1e.rasterflight.v1.Neighbourhood\"\xff\x01\n\x06\x46ilter\x12\x1b\n\x0e\x63loud_cover_lt\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12.\n\ndate_range\x18\x02 \x01(\x0b\x32\x1a.rasterflight.v1.DateRange\x12#\n\x04\x62\x62ox\x18\x03 \x01(\x0b\x32\x15.rasterflight.v1.BBox\x12/\n\ngeometries\x18\x04 \x01(\x0b\x32\x1b.rasterflight.v1.Geometries\x12\r\n\x05split\x18\x05 \x03(\t\x12\x14\n\x0csplit_column\x18\x06 \x01(\t\x12\x0b\n\x03ids\x18\x07 \x03(\t\x12\r\n\x05where\x18\x08 \x01(\tB\x11\n\x0f_cloud_cover_lt\"\'\n\tDateRange\x12\r\n\x05start\x18\x01 \x01(\t\x12\x0b\n\x03\x65nd\x18\x02 \x01(\t\"o\n\x0bGridOptions\x12\x13\n\x0b\x61ll_touched\x18\x01 \x01(\x08\x12\x12\n\ntarget_crs\x18\x02 \x01(\t\x12\x0e\n\x06masked\x18\x03 \x01(\x08\x12\'\n\x06values\x18\x04 \x01(\x0e\x32\x17.rasterflight.v1.Values\"%\n\x05Shard\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05\x63ount\x18\x02 \x01(\x05*?\n\x05Match\x12\x15\n\x11MATCH_UNSPECIFIED\x10\x00\x12\r\n\tMATCH_ALL\x10\x01\x12\x10\n\x0cMATCH_LATEST\x10\x02*\x83\x01\n\rNeighbourhood\x12\x1d\n\x19NEIGHBOURHOOD_UNSPECIFIED\x10\x00\x12\x15\n\x11NEIGHBOURHOOD_OFF\x10\x01\x12\x18\n\x14NEIGHBOURHOOD_ALWAYS\x10\x02\x12\"\n\x1eNEIGHBOURHOOD_IF_CENTER_NODATA\x10\x03*C\n\x06Values\x12\x16\n\x12VALUES_UNSPECIFIED\x10\x00\x12\x0e\n\nVALUES_RAW\x10\x01\x12\x11\n\rVALUES_SCALED\x10\x02*Y\n\x06Layout\x12\x16\n\x12LAYOUT_UNSPECIFIED\x10\x00\x12\x10\n\x0cLAYOUT_CHIPS\x10\x01\x12\x12\n\x0eLAYOUT_RECORDS\x10\x02\x12\x11\n\rLAYOUT_POINTS\x10\x03*J\n\x07OnError\x12\x18\n\x14ON_ERROR_UNSPECIFIED\x10\x00\x12\x12\n\x0eON_ERROR_RAISE\x10\x01\x12\x11\n\rON_ERROR_SKIP\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rasterflight_protocol.v1.read_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_VALUES']._serialized_start=1276
-  _globals['_VALUES']._serialized_end=1343
-  _globals['_LAYOUT']._serialized_start=1345
-  _globals['_LAYOUT']._serialized_end=1415
-  _globals['_ONERROR']._serialized_start=1417
-  _globals['_ONERROR']._serialized_end=1491
+  _globals['_MATCH']._serialized_start=1522
+  _globals['_MATCH']._serialized_end=1585
+  _globals['_NEIGHBOURHOOD']._serialized_start=1588
+  _globals['_NEIGHBOURHOOD']._serialized_end=1719
+  _globals['_VALUES']._serialized_start=1721
+  _globals['_VALUES']._serialized_end=1788
+  _globals['_LAYOUT']._serialized_start=1790
+  _globals['_LAYOUT']._serialized_end=1879
+  _globals['_ONERROR']._serialized_start=1881
+  _globals['_ONERROR']._serialized_end=1955
   _globals['_READREQUEST']._serialized_start=48
-  _globals['_READREQUEST']._serialized_end=450
-  _globals['_GEOMETRIES']._serialized_start=452
-  _globals['_GEOMETRIES']._serialized_end=571
-  _globals['_BBOX']._serialized_start=573
-  _globals['_BBOX']._serialized_end=635
-  _globals['_BBOXES']._serialized_start=637
-  _globals['_BBOXES']._serialized_end=684
-  _globals['_WKBLIST']._serialized_start=686
-  _globals['_WKBLIST']._serialized_end=711
-  _globals['_WINDOWS']._serialized_start=713
-  _globals['_WINDOWS']._serialized_end=763
-  _globals['_WINDOW']._serialized_start=765
-  _globals['_WINDOW']._serialized_end=838
-  _globals['_FILTER']._serialized_start=841
-  _globals['_FILTER']._serialized_end=1081
-  _globals['_DATERANGE']._serialized_start=1083
-  _globals['_DATERANGE']._serialized_end=1122
-  _globals['_GRIDOPTIONS']._serialized_start=1124
-  _globals['_GRIDOPTIONS']._serialized_end=1235
-  _globals['_SHARD']._serialized_start=1237
-  _globals['_SHARD']._serialized_end=1274
+  _globals['_READREQUEST']._serialized_end=493
+  _globals['_GEOMETRIES']._serialized_start=496
+  _globals['_GEOMETRIES']._serialized_end=633
+  _globals['_BBOX']._serialized_start=635
+  _globals['_BBOX']._serialized_end=697
+  _globals['_BBOXES']._serialized_start=699
+  _globals['_BBOXES']._serialized_end=746
+  _globals['_WKBLIST']._serialized_start=748
+  _globals['_WKBLIST']._serialized_end=773
+  _globals['_WINDOWS']._serialized_start=775
+  _globals['_WINDOWS']._serialized_end=825
+  _globals['_WINDOW']._serialized_start=827
+  _globals['_WINDOW']._serialized_end=900
+  _globals['_POINTS']._serialized_start=903
+  _globals['_POINTS']._serialized_end=1069
+  _globals['_FILTER']._serialized_start=1072
+  _globals['_FILTER']._serialized_end=1327
+  _globals['_DATERANGE']._serialized_start=1329
+  _globals['_DATERANGE']._serialized_end=1368
+  _globals['_GRIDOPTIONS']._serialized_start=1370
+  _globals['_GRIDOPTIONS']._serialized_end=1481
+  _globals['_SHARD']._serialized_start=1483
+  _globals['_SHARD']._serialized_end=1520
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,19 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Match(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MATCH_UNSPECIFIED: _ClassVar[Match]
+    MATCH_ALL: _ClassVar[Match]
+    MATCH_LATEST: _ClassVar[Match]
+
+class Neighbourhood(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NEIGHBOURHOOD_UNSPECIFIED: _ClassVar[Neighbourhood]
+    NEIGHBOURHOOD_OFF: _ClassVar[Neighbourhood]
+    NEIGHBOURHOOD_ALWAYS: _ClassVar[Neighbourhood]
+    NEIGHBOURHOOD_IF_CENTER_NODATA: _ClassVar[Neighbourhood]
+
 class Values(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     VALUES_UNSPECIFIED: _ClassVar[Values]
@@ -17,28 +30,38 @@ class Layout(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LAYOUT_UNSPECIFIED: _ClassVar[Layout]
     LAYOUT_CHIPS: _ClassVar[Layout]
     LAYOUT_RECORDS: _ClassVar[Layout]
+    LAYOUT_POINTS: _ClassVar[Layout]
 
 class OnError(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ON_ERROR_UNSPECIFIED: _ClassVar[OnError]
     ON_ERROR_RAISE: _ClassVar[OnError]
     ON_ERROR_SKIP: _ClassVar[OnError]
+MATCH_UNSPECIFIED: Match
+MATCH_ALL: Match
+MATCH_LATEST: Match
+NEIGHBOURHOOD_UNSPECIFIED: Neighbourhood
+NEIGHBOURHOOD_OFF: Neighbourhood
+NEIGHBOURHOOD_ALWAYS: Neighbourhood
+NEIGHBOURHOOD_IF_CENTER_NODATA: Neighbourhood
 VALUES_UNSPECIFIED: Values
 VALUES_RAW: Values
 VALUES_SCALED: Values
 LAYOUT_UNSPECIFIED: Layout
 LAYOUT_CHIPS: Layout
 LAYOUT_RECORDS: Layout
+LAYOUT_POINTS: Layout
 ON_ERROR_UNSPECIFIED: OnError
 ON_ERROR_RAISE: OnError
 ON_ERROR_SKIP: OnError
 
 class ReadRequest(_message.Message):
-    __slots__ = ("collection", "bands", "geometries", "windows", "filters", "grid", "layout", "on_error", "snapshot", "shard", "batch_bytes")
+    __slots__ = ("collection", "bands", "geometries", "windows", "points", "filters", "grid", "layout", "on_error", "snapshot", "shard", "batch_bytes")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     BANDS_FIELD_NUMBER: _ClassVar[int]
     GEOMETRIES_FIELD_NUMBER: _ClassVar[int]
     WINDOWS_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
     FILTERS_FIELD_NUMBER: _ClassVar[int]
     GRID_FIELD_NUMBER: _ClassVar[int]
     LAYOUT_FIELD_NUMBER: _ClassVar[int]
@@ -50,6 +73,7 @@ class ReadRequest(_message.Message):
     bands: _containers.RepeatedScalarFieldContainer[str]
     geometries: Geometries
     windows: Windows
+    points: Points
     filters: _containers.RepeatedCompositeFieldContainer[Filter]
     grid: GridOptions
     layout: Layout
@@ -57,17 +81,19 @@ class ReadRequest(_message.Message):
     snapshot: str
     shard: Shard
     batch_bytes: int
-    def __init__(self, collection: _Optional[str] = ..., bands: _Optional[_Iterable[str]] = ..., geometries: _Optional[_Union[Geometries, _Mapping]] = ..., windows: _Optional[_Union[Windows, _Mapping]] = ..., filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., grid: _Optional[_Union[GridOptions, _Mapping]] = ..., layout: _Optional[_Union[Layout, str]] = ..., on_error: _Optional[_Union[OnError, str]] = ..., snapshot: _Optional[str] = ..., shard: _Optional[_Union[Shard, _Mapping]] = ..., batch_bytes: _Optional[int] = ...) -> None: ...
+    def __init__(self, collection: _Optional[str] = ..., bands: _Optional[_Iterable[str]] = ..., geometries: _Optional[_Union[Geometries, _Mapping]] = ..., windows: _Optional[_Union[Windows, _Mapping]] = ..., points: _Optional[_Union[Points, _Mapping]] = ..., filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., grid: _Optional[_Union[GridOptions, _Mapping]] = ..., layout: _Optional[_Union[Layout, str]] = ..., on_error: _Optional[_Union[OnError, str]] = ..., snapshot: _Optional[str] = ..., shard: _Optional[_Union[Shard, _Mapping]] = ..., batch_bytes: _Optional[int] = ...) -> None: ...
 
 class Geometries(_message.Message):
-    __slots__ = ("crs", "bboxes", "wkb")
+    __slots__ = ("crs", "bboxes", "wkb", "upload")
     CRS_FIELD_NUMBER: _ClassVar[int]
     BBOXES_FIELD_NUMBER: _ClassVar[int]
     WKB_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_FIELD_NUMBER: _ClassVar[int]
     crs: str
     bboxes: BBoxes
     wkb: WkbList
-    def __init__(self, crs: _Optional[str] = ..., bboxes: _Optional[_Union[BBoxes, _Mapping]] = ..., wkb: _Optional[_Union[WkbList, _Mapping]] = ...) -> None: ...
+    upload: str
+    def __init__(self, crs: _Optional[str] = ..., bboxes: _Optional[_Union[BBoxes, _Mapping]] = ..., wkb: _Optional[_Union[WkbList, _Mapping]] = ..., upload: _Optional[str] = ...) -> None: ...
 
 class BBox(_message.Message):
     __slots__ = ("minx", "miny", "maxx", "maxy")
@@ -111,8 +137,24 @@ class Window(_message.Message):
     height: int
     def __init__(self, col_off: _Optional[int] = ..., row_off: _Optional[int] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
 
+class Points(_message.Message):
+    __slots__ = ("crs", "x", "y", "match", "max_distance_pixels", "neighbourhood")
+    CRS_FIELD_NUMBER: _ClassVar[int]
+    X_FIELD_NUMBER: _ClassVar[int]
+    Y_FIELD_NUMBER: _ClassVar[int]
+    MATCH_FIELD_NUMBER: _ClassVar[int]
+    MAX_DISTANCE_PIXELS_FIELD_NUMBER: _ClassVar[int]
+    NEIGHBOURHOOD_FIELD_NUMBER: _ClassVar[int]
+    crs: str
+    x: _containers.RepeatedScalarFieldContainer[float]
+    y: _containers.RepeatedScalarFieldContainer[float]
+    match: Match
+    max_distance_pixels: int
+    neighbourhood: Neighbourhood
+    def __init__(self, crs: _Optional[str] = ..., x: _Optional[_Iterable[float]] = ..., y: _Optional[_Iterable[float]] = ..., match: _Optional[_Union[Match, str]] = ..., max_distance_pixels: _Optional[int] = ..., neighbourhood: _Optional[_Union[Neighbourhood, str]] = ...) -> None: ...
+
 class Filter(_message.Message):
-    __slots__ = ("cloud_cover_lt", "date_range", "bbox", "geometries", "split", "split_column", "ids")
+    __slots__ = ("cloud_cover_lt", "date_range", "bbox", "geometries", "split", "split_column", "ids", "where")
     CLOUD_COVER_LT_FIELD_NUMBER: _ClassVar[int]
     DATE_RANGE_FIELD_NUMBER: _ClassVar[int]
     BBOX_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +162,7 @@ class Filter(_message.Message):
     SPLIT_FIELD_NUMBER: _ClassVar[int]
     SPLIT_COLUMN_FIELD_NUMBER: _ClassVar[int]
     IDS_FIELD_NUMBER: _ClassVar[int]
+    WHERE_FIELD_NUMBER: _ClassVar[int]
     cloud_cover_lt: float
     date_range: DateRange
     bbox: BBox
@@ -127,7 +170,8 @@ class Filter(_message.Message):
     split: _containers.RepeatedScalarFieldContainer[str]
     split_column: str
     ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, cloud_cover_lt: _Optional[float] = ..., date_range: _Optional[_Union[DateRange, _Mapping]] = ..., bbox: _Optional[_Union[BBox, _Mapping]] = ..., geometries: _Optional[_Union[Geometries, _Mapping]] = ..., split: _Optional[_Iterable[str]] = ..., split_column: _Optional[str] = ..., ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    where: str
+    def __init__(self, cloud_cover_lt: _Optional[float] = ..., date_range: _Optional[_Union[DateRange, _Mapping]] = ..., bbox: _Optional[_Union[BBox, _Mapping]] = ..., geometries: _Optional[_Union[Geometries, _Mapping]] = ..., split: _Optional[_Iterable[str]] = ..., split_column: _Optional[str] = ..., ids: _Optional[_Iterable[str]] = ..., where: _Optional[str] = ...) -> None: ...
 
 class DateRange(_message.Message):
     __slots__ = ("start", "end")
