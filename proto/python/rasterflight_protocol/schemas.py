@@ -80,6 +80,44 @@ def band_fields(schema: pa.Schema) -> list[BandField]:
     return [BandField.from_arrow(field) for field in schema if is_band(field)]
 
 
+def points_schema(
+    *, with_neighbourhood: bool = False, with_error: bool = False, metadata: dict[bytes, bytes] | None = None
+) -> pa.Schema:
+    """Schema of the points layout.
+
+    A row is the pixel of one band of one record that contains a point. ``point_index`` counts the points from 0,
+    ``point_x`` and ``point_y`` are as they were given, ``point_crs`` and ``raster_crs`` are EPSG codes (null where none says
+    it), ``datetime`` is UTC. In a masked read, ``value`` is null where the pixel is invalid.
+
+    Parameters
+    ----------
+    with_neighbourhood
+        Add the column ``neighbourhood_values``: the pixels around, row by row from the top left; null outside of the raster,
+        and null as a whole where none are asked for.
+    with_error
+        Add the column ``error`` (``on_error = SKIP``): why a record could not be read; all but ``record_id`` is then null.
+    metadata
+        Schema metadata.
+    """
+    fields = [
+        pa.field("point_index", pa.int64()),
+        pa.field("point_x", pa.float64()),
+        pa.field("point_y", pa.float64()),
+        pa.field("point_crs", pa.int32()),
+        pa.field("record_id", pa.utf8()),
+        pa.field("datetime", pa.timestamp("us")),
+        pa.field("collection", pa.utf8()),
+        pa.field("band", pa.utf8()),
+        pa.field("value", pa.float64()),
+        pa.field("raster_crs", pa.int32()),
+    ]
+    if with_neighbourhood:
+        fields.append(pa.field("neighbourhood_values", pa.list_(pa.float64())))
+    if with_error:
+        fields.append(pa.field("error", pa.utf8()))
+    return pa.schema(fields, metadata=metadata)
+
+
 def records_schema(properties: Iterable[pa.Field] = ()) -> pa.Schema:
     """Schema of the records layout and of ``records.parquet``: the fixed columns, then the collection's own.
 

@@ -137,7 +137,7 @@ class Collection:
         """WKT2 and PROJJSON of a CRS that ``Grid.crs`` or the column ``crs`` names; KeyError for any other."""
         return self._crs[name]
 
-    def select(self, filters: Sequence[Filter], bounds: Box | None = None) -> pa.Table:
+    def select(self, filters: Sequence[Filter], bounds: Box | None = None, margin: float = 0.0) -> pa.Table:
         """Records that match all filters, but for ``Filter.geometries``, which the caller tests.
 
         Parameters
@@ -146,6 +146,8 @@ class Collection:
             As they stand in the ticket.
         bounds
             (minx, miny, maxx, maxy) in OGC:CRS84: only records whose footprint bounds meet it.
+        margin
+            The footprint bounds are widened by this share of their size for that.
 
         Returns
         -------
@@ -163,7 +165,7 @@ class Collection:
         for i, item in enumerate(filters):
             self._check_ids(item.ids, f"filters[{i}].ids")
         if bounds is not None:
-            where.append(overlap(bounds))
+            where.append(overlap(bounds, margin))
         table = self._database.query(_select(where, schema), [value for part in where for value in part.parameters])
         for i, item in enumerate(filters):
             if item.HasField("bbox"):

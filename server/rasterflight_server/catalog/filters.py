@@ -59,11 +59,15 @@ def _conditions(item: Filter, schema: pa.Schema, field: str) -> Iterator[Conditi
         yield Condition("id IN (SELECT unnest(?::VARCHAR[]))", (list(item.ids),))
 
 
-def overlap(box: Box) -> Condition:
-    """Footprint bounds that meet a box (minx, miny, maxx, maxy)."""
+def overlap(box: Box, margin: float = 0.0) -> Condition:
+    """Footprint bounds, widened on each side by a share of their size, that meet a box (minx, miny, maxx, maxy)."""
     xmin, ymin, xmax, ymax = map(quoted, BOUNDS)
     minx, miny, maxx, maxy = box
-    return Condition(f"{xmax} >= ? AND {xmin} <= ? AND {ymax} >= ? AND {ymin} <= ?", (minx, maxx, miny, maxy))
+    wider, higher = (f" ? * ({high} - {low})" for low, high in ((xmin, xmax), (ymin, ymax)))
+    return Condition(
+        f"{xmax} +{wider} >= ? AND {xmin} -{wider} <= ? AND {ymax} +{higher} >= ? AND {ymin} -{higher} <= ?",
+        (margin, minx, margin, maxx, margin, miny, margin, maxy),
+    )
 
 
 def checked_box(box: BBox, field: str) -> Box:

@@ -1,7 +1,7 @@
 """The stream of pixels: batches are read ahead of the one that is sent, within bounds, and come in order."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +65,7 @@ class ChipsStream:
         areas = plan.request.areas
         self._masks = None if areas is None else Masks(areas, all_touched=plan.request.all_touched)
 
-    def batches(self, check: Callable[[], None]) -> Iterator[tuple[pa.RecordBatch, Progress]]:
+    def batches(self, check: Callable[[], None]) -> Generator[tuple[pa.RecordBatch, Progress]]:
         """Read; closing the iterator at any point frees everything.
 
         Parameters

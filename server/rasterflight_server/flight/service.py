@@ -10,10 +10,12 @@ from rasterflight_protocol import ErrorCode, TicketError, unpack
 from rasterflight_protocol.v1.read_pb2 import LAYOUT_RECORDS, ReadRequest, Shard
 from rasterflight_server.catalog import Collection
 from rasterflight_server.encode.budget import LookaheadBudget
+from rasterflight_server.encode.sampling import PointsStream
 from rasterflight_server.encode.stream import ChipsStream
 from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.planner import ReadPlan, plan_read
 from rasterflight_server.plan.request import Request, parse_request
+from rasterflight_server.plan.sampling import PointPlan
 from rasterflight_server.read.workers import Workers
 from rasterflight_server.telemetry import Telemetry
 
@@ -86,6 +88,14 @@ class Service:
     def chips(self, collection: Collection, request: Request) -> ChipsStream:
         """The stream of pixels that answers a request."""
         return ChipsStream(plan_read(collection, request).shard(), self.workers, self._budget)
+
+    def points(self, collection: Collection, request: Request) -> PointsStream:
+        """The stream of values at points that answers a request."""
+        return PointsStream(PointPlan(collection, request), self.workers, self._budget)
+
+    def pixels(self, collection: Collection, request: Request) -> ChipsStream | PointsStream:
+        """The stream that answers a request for anything that is read from files."""
+        return (self.chips if request.points is None else self.points)(collection, request)
 
     @contextmanager
     def streaming(self) -> Iterator[None]:

@@ -34,6 +34,8 @@ class Definition:
     #: "EPSG:32618", or WKT2 where no authority code says it.
     name: str
     projjson: str
+    #: Its code; None: no EPSG code says it. OGC:CRS84 is 4326 here, where x always comes before y.
+    epsg: int | None
 
 
 def parse_crs(text: str, field: str) -> Definition:
@@ -66,6 +68,21 @@ def transform_geometries(geometries: npt.NDArray[np.object_], source: str, targe
     return shapely.transform(geometries, lambda _: coordinates, include_z=False)
 
 
+def transform_points(
+    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], source: str, target: str
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Transform coordinates; those that the target cannot express become infinite."""
+    if same_crs(source, target):
+        return x, y
+    return tuple(_transform(np.column_stack([x, y]), source, target).T)
+
+
+def epsg_code(text: str) -> int | None:
+    """EPSG code of a CRS; None: it has none, or is no CRS."""
+    definition = _define(text)
+    return None if definition is None else definition.epsg
+
+
 def _in_proj_thread(function: Callable[_P, _R]) -> Callable[_P, _R]:
     @wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -91,7 +108,8 @@ def _define(text: str) -> Definition | None:
         crs = _crs(text)
     except CRSError:
         return None
-    return Definition(crs.to_string(), crs.to_json())
+    epsg = 4326 if crs.to_string() == LONLAT else crs.to_epsg()
+    return Definition(crs.to_string(), crs.to_json(), epsg)
 
 
 @_in_proj_thread

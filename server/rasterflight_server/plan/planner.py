@@ -10,7 +10,7 @@ import pyarrow as pa
 import shapely
 
 from rasterflight_protocol import BandField, ErrorCode
-from rasterflight_server.catalog import BandEntry, Collection
+from rasterflight_server.catalog import BandEntry, Box, Collection
 from rasterflight_server.errors import NoDataError, RequestError, ServiceError
 from rasterflight_server.plan.areas import Areas
 from rasterflight_server.plan.bandfields import band_fields
@@ -86,16 +86,21 @@ class Selection:
 
 def select(collection: Collection, request: Request) -> Selection:
     """Find the records that match the filters and, by their footprints, the areas; there may be none."""
-    bounds = None if request.areas is None else request.areas.lonlat_bounds
-    hits = collection.select(request.filters, bounds)
-    for areas in request.filter_areas:
-        footprint, _ = areas.match(_footprints(hits))
-        hits = hits.take(pa.array(np.unique(footprint)))
+    hits = matching(collection, request, None if request.areas is None else request.areas.lonlat_bounds)
     if request.areas is None:
         return Selection(hits, None)
     footprint, area = request.areas.match(_footprints(hits))
     first_of_each = np.flatnonzero(np.diff(footprint)) + 1
     return Selection(hits.take(pa.array(np.unique(footprint))), np.split(area, first_of_each))
+
+
+def matching(collection: Collection, request: Request, bounds: Box | None = None, margin: float = 0.0) -> pa.Table:
+    """Find the records that match the filters; ``bounds`` and ``margin`` as ``Collection.select`` takes them."""
+    hits = collection.select(request.filters, bounds, margin)
+    for areas in request.filter_areas:
+        footprint, _ = areas.match(_footprints(hits))
+        hits = hits.take(pa.array(np.unique(footprint)))
+    return hits
 
 
 def plan_read(collection: Collection, request: Request) -> ReadPlan:
@@ -132,7 +137,7 @@ def _cut_records(
     for position, facts in enumerate(zip(*columns, strict=True)):
         record = Record(*facts)
         try:
-            grids = _grids(collection, request, entries, record)
+            grids = band_grids(collection, request, entries, record)
             cuts = [_cut(request, grid, bands, areas[position]) for grid, bands in grids.items()]
         except ServiceError as error:
             if not request.skip_errors:
@@ -148,7 +153,7 @@ def _footprints(hits: pa.Table) -> npt.NDArray[np.object_]:
     return np.asarray(shapely.from_wkb(hits["geometry"].to_numpy(zero_copy_only=False)), dtype=object)
 
 
-def _grids(
+def band_grids(
     collection: Collection, request: Request, entries: Sequence[BandEntry], record: Record
 ) -> dict[Grid, list[BandSource]]:
     """The bands of a record by the grid that they are on."""
@@ -183,8 +188,8 @@ def _source(request: Request, column: int, asset: Asset, sample: int, record: Re
             field="grid.values",
             hint="read the band as it is, with values='raw'",
         )
-    asked = request.masked or request.scaled
-    return BandSource(column, asset, sample, request.scaled, witnesses(asset.profile, sample) if asked else ())
+    found = witnesses(asset.profile, sample) if request.wants_validity else ()
+    return BandSource(column, asset, sample, request.scaled, found)
 
 
 def _check_grid(request: Request, grid: Grid, record: Record, asset: str) -> None:
@@ -197,25 +202,26 @@ def _check_grid(request: Request, grid: Grid, record: Record, asset: str) -> Non
             field="grid.target_crs",
             hint="leave target_crs out, and reproject the result",
         )
-    if request.areas is None:
+    placed = "points" if request.points is not None else "geometries"
+    if request.areas is None and request.points is None:
         return
     if not grid.located:
         what = "CRS" if grid.crs is None else "transform"
         raise RequestError(
             ErrorCode.UNSUPPORTED_LAYOUT,
-            f"the raster has no {what}, so geometries cannot be placed on it",
+            f"the raster has no {what}, so {placed} cannot be placed on it",
             record=record.id,
             asset=asset,
-            field="geometries",
+            field=placed,
             hint="ask for pixel windows instead",
         )
     if not grid.axis_aligned:
         raise RequestError(
             ErrorCode.UNSUPPORTED_LAYOUT,
-            "the raster's grid is rotated, so geometries cannot be cut out of it",
+            f"the raster's grid is rotated, so {placed} cannot be placed on it",
             record=record.id,
             asset=asset,
-            field="geometries",
+            field=placed,
             hint="ask for pixel windows instead",
         )
 

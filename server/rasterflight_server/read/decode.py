@@ -1,15 +1,17 @@
 """From the stored bytes of one tile to its pixels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from rasterflight_server.read.codecs import inflate
 from rasterflight_server.read.samples import HORIZONTAL, Pixels, restore, undo_differences
 from rasterflight_server.read.scratch import Bytes, Scratch
 from rasterflight_server.types import Level
 
-__all__ = ["Pixels", "Placement", "inflate", "place", "restore"]
+__all__ = ["Pick", "Pixels", "Placement", "inflate", "pick", "place", "restore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,27 @@ class Placement:
     sample: int
     #: Shape (rows, columns), any strides, native byte order.
     out: Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """Single pixels of a tile and where they go."""
+
+    #: Row and column of each inside the tile.
+    rows: npt.NDArray[np.int64]
+    cols: npt.NDArray[np.int64]
+    #: Where each goes.
+    positions: npt.NDArray[np.int64]
+    #: Sample inside the tile, and the one-dimensional array that takes its pixels.
+    outs: Sequence[tuple[int, Pixels]]
+
+
+def pick(level: Level, data: Bytes, wanted: Pick, scratch: Scratch) -> None:
+    """Write single pixels of an inflated tile to where they go."""
+    first = int(wanted.rows.min())
+    pixels = restore(level, data, slice(first, int(wanted.rows.max()) + 1), scratch)
+    for sample, out in wanted.outs:
+        out[wanted.positions] = pixels[wanted.rows - first, wanted.cols, sample]
 
 
 def place(level: Level, data: Bytes, placements: list[Placement], scratch: Scratch) -> None:
