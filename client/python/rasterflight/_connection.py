@@ -66,6 +66,13 @@ class Connection:
         with translated(self.url):
             return self._flight.do_get(flight.Ticket(pack(request)), self._options(timeout))
 
+    def exchange(self, request: ReadRequest, timeout: float | None) -> tuple[Any, Any]:
+        """Start an exchange: a FlightStreamWriter and a FlightStreamReader."""
+        with translated(self.url):
+            return tuple(
+                self._flight.do_exchange(flight.FlightDescriptor.for_command(pack(request)), self._options(timeout))
+            )
+
     def action(self, name: str) -> Iterator[bytes]:
         """Run an action without a body, and give the bodies of its results."""
         with translated(self.url):

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rasterflight_protocol import ErrorCode
+from rasterflight_protocol.limits import MAX_BAND_PIXELS, MAX_PIXELS, MAX_POINTS, window_pixels
 from rasterflight_protocol.v1.read_pb2 import (
     MATCH_ALL,
     MATCH_LATEST,
@@ -22,11 +23,6 @@ from rasterflight_protocol.v1.read_pb2 import Points as Message
 from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.crs import LONLAT, parse_crs, transform_points
 
-#: Points that are answered at once; more come one set after the other, in a DoExchange.
-MAX_POINTS: Final = 1 << 20
-#: Pixels of one record that a set of points may look at, in each band and in all of them.
-MAX_BAND_PIXELS: Final = 1 << 22
-MAX_PIXELS: Final = 1 << 24
 _FIELD: Final = "points"
 
 Floats = npt.NDArray[np.float64]
@@ -53,7 +49,7 @@ class Sampling:
     @property
     def window_pixels(self) -> int:
         """Pixels that a point looks at."""
-        return (2 * self.max_distance + 1) ** 2
+        return window_pixels(self.max_distance)
 
 
 class Points:
