@@ -32,7 +32,15 @@ from rasterflight._stream import Stream
 from rasterflight._xarray import read_xarray
 from rasterflight.errors import BadRequestError
 from rasterflight_protocol.limits import points_at_once
-from rasterflight_protocol.v1.read_pb2 import LAYOUT_CHIPS, LAYOUT_POINTS, LAYOUT_RECORDS, Filter, GridOptions, ReadRequest, Windows
+from rasterflight_protocol.v1.read_pb2 import (
+    LAYOUT_CHIPS,
+    LAYOUT_POINTS,
+    LAYOUT_RECORDS,
+    Filter,
+    GridOptions,
+    ReadRequest,
+    Windows,
+)
 
 Layout = Literal["chips", "records"]
 Bands = str | Iterable[str]
