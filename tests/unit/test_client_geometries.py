@@ -6,7 +6,8 @@ import pytest
 import shapely
 
 from rasterflight import errors
-from rasterflight._geometries import areas_from, crs_text
+from rasterflight._crs import crs_text
+from rasterflight._geometries import areas_from
 
 BOX = (0.0, 1.0, 2.0, 3.0)
 SQUARE = shapely.box(*BOX)

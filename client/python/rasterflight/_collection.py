@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from rasterflight._combine import Combine, check_combine
 from rasterflight._connection import Connection
+from rasterflight._crs import AUTO, crs_text
 from rasterflight._exchange import PointsReader
 from rasterflight._geodataframe import check_columns, read_gdf
-from rasterflight._geometries import AUTO, Areas, crs_text
+from rasterflight._geometries import Areas
 from rasterflight._numpy import read_numpy
 from rasterflight._plan import Plan, plan_from
 from rasterflight._points import point_sets

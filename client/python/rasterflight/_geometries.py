@@ -9,13 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from rasterflight._crs import AUTO, LON_LAT, crs_text
 from rasterflight._extras import need
 from rasterflight.errors import BadGeometryError, BadRequestError, CrsRequiredError
 from rasterflight_protocol.v1.read_pb2 import BBox, BBoxes, Geometries, WkbList
 
-#: Let the input say its CRS: a GeoDataFrame does, everything else is lon/lat.
-AUTO: Final = "auto"
-_LON_LAT: Final = "OGC:CRS84"
 _ACCEPTED: Final = (
     "a bbox tuple (minx, miny, maxx, maxy), a Shapely geometry, WKB bytes, a GeoJSON dict, a list of these, "
     "a GeoSeries or a GeoDataFrame"
@@ -83,24 +81,7 @@ def areas_from(geometries: Any, geometry_crs: Any = AUTO, geometry_column: str |
     parts = [part for item in items for part in _parts(item)]
     if not parts:
         raise BadGeometryError("geometries is empty", field="geometries")
-    return Areas(_message(parts, crs or _LON_LAT), parts)
-
-
-def crs_text(crs: Any) -> str:
-    """Write a CRS as text: an EPSG number as ``"EPSG:n"``, text as it is, a pyproj CRS as WKT.
-
-    Raises
-    ------
-    TypeError
-        It is none of these.
-    """
-    if isinstance(crs, numbers.Integral) and not isinstance(crs, bool):
-        return f"EPSG:{crs}"
-    if isinstance(crs, str) and crs:
-        return crs
-    if hasattr(crs, "to_wkt"):
-        return str(crs.to_wkt())
-    raise TypeError(f"{crs!r} is no CRS: expected an EPSG number, text, or an object with to_wkt()")
+    return Areas(_message(parts, crs or LON_LAT), parts)
 
 
 def bbox_from(values: Any, field: str = "bbox") -> BBox:

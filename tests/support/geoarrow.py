@@ -1,0 +1,115 @@
+"""The same geometries in every way in which Arrow data holds them."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import arro3.core
+import geoarrow.rust.core
+import geopandas as gpd
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import shapely
+
+
+def extension(name: str, storage: pa.Array, **metadata: Any) -> tuple[pa.Field, pa.Array]:
+    """A GeoArrow column as libraries leave it that know no extension types."""
+    told = {"ARROW:extension:name": f"geoarrow.{name}", "ARROW:extension:metadata": json.dumps(metadata)}
+    return pa.field("geometry", storage.type, metadata=told), storage
+
+
+def table(field: pa.Field, storage: pa.Array, **others: Any) -> pa.Table:
+    """A table with a geometry column in the middle of others."""
+    columns = {**others, "geometry": storage}
+    fields = [
+        field if name == "geometry" else pa.field(name, pa.array(values).type) for name, values in columns.items()
+    ]
+    return pa.Table.from_arrays([pa.array(values) for values in columns.values()], schema=pa.schema(fields))
+
+
+def wkb(series: gpd.GeoSeries, kind: pa.DataType | None = None) -> pa.Array:
+    """A plain array of WKB."""
+    return pa.array(list(series.to_wkb()), kind or pa.binary())
+
+
+#: Tables of a GeoDataFrame with the columns "name" and "geometry"; they say its CRS.
+TABLES: dict[str, Callable[[gpd.GeoDataFrame], Any]] = {
+    "geopandas wkb": lambda frame: frame.to_arrow(),
+    "geopandas interleaved": lambda frame: frame.to_arrow(geometry_encoding="geoarrow", interleaved=True),
+    "geopandas separated": lambda frame: frame.to_arrow(geometry_encoding="geoarrow", interleaved=False),
+    "pyarrow": lambda frame: pa.table(frame.to_arrow(geometry_encoding="geoarrow")),
+    "batch": lambda frame: pa.table(frame.to_arrow()).combine_chunks().to_batches()[0],
+    "reader": lambda frame: pa.table(frame.to_arrow()).to_reader(max_chunksize=1),
+    "chunks": lambda frame: pa.concat_tables(
+        [
+            pa.table(frame[:1].to_arrow(geometry_encoding="geoarrow")),
+            pa.table(frame.to_arrow(geometry_encoding="geoarrow"))[1:],
+        ]
+    ),
+    "wkt": lambda frame: table(
+        *extension(
+            "wkt", pa.array(frame.geometry.to_wkt(rounding_precision=-1)), crs=frame.crs.to_wkt(), crs_type="wkt2:2019"
+        ),
+        name=frame.name,
+    ).select(["name", "geometry"]),
+    "large wkb": lambda frame: table(
+        *extension("wkb", wkb(frame.geometry, pa.large_binary()), crs=str(frame.crs.to_epsg()), crs_type="srid"),
+        name=frame.name,
+    ),
+    "wkb view": lambda frame: table(
+        *extension("wkb", wkb(frame.geometry, pa.binary_view()), crs=frame.crs.to_string(), crs_type="authority_code"),
+        name=frame.name,
+    ),
+    "geoparquet": lambda frame: pa.table({"name": frame.name, "geometry": wkb(frame.geometry)}).replace_schema_metadata(
+        {
+            "geo": json.dumps(
+                {
+                    "primary_column": "geometry",
+                    "columns": {"geometry": {"encoding": "WKB", "crs": frame.crs.to_json_dict()}},
+                }
+            )
+        }
+    ),
+    "arro3": lambda frame: arro3.core.Table.from_arrow(pa.table(frame.to_arrow(geometry_encoding="geoarrow"))),
+    "arro3 batch": lambda frame: arro3.core.RecordBatch.from_arrow(
+        pa.table(frame.to_arrow()).combine_chunks().to_batches()[0]
+    ),
+}
+
+#: Tables with the same columns that cannot say a CRS; the geometry column has to be named.
+PLAIN_TABLES: dict[str, Callable[[gpd.GeoDataFrame], Any]] = {
+    "pyarrow": lambda frame: pa.table({"name": frame.name, "geometry": wkb(frame.geometry)}),
+    "polars": lambda frame: pl.DataFrame({"name": list(frame.name), "geometry": list(frame.geometry.to_wkb())}),
+    "pandas": lambda frame: pd.DataFrame(
+        {"name": list(frame.name), "geometry": list(frame.geometry.to_wkb())}, index=[7] * len(frame)
+    ),
+}
+
+
+def _rust(frame: gpd.GeoDataFrame) -> Any:
+    return geoarrow.rust.core.from_shapely(frame.geometry.array.to_numpy(), crs=frame.crs.to_json_dict())
+
+
+#: Arrays that say their CRS.
+ARRAYS: dict[str, Callable[[gpd.GeoDataFrame], Any]] = {
+    "geopandas": lambda frame: frame.geometry.to_arrow(geometry_encoding="geoarrow"),
+    "rust": _rust,
+    "rust chunks": lambda frame: geoarrow.rust.core.GeoChunkedArray.from_arrow(_rust(frame)),
+    "rust wkb": lambda frame: geoarrow.rust.core.to_wkb(_rust(frame)),
+    "arro3": lambda frame: arro3.core.Array.from_arrow(_rust(frame)),
+    "arro3 chunks": lambda frame: arro3.core.Table.from_arrow(pa.table(frame.to_arrow()))["geometry"],
+}
+
+#: Arrays that cannot say a CRS.
+PLAIN_ARRAYS: dict[str, Callable[[gpd.GeoSeries], Any]] = {
+    "binary": wkb,
+    "large binary": lambda series: wkb(series, pa.large_binary()),
+    "binary view": lambda series: wkb(series, pa.binary_view()),
+    "chunks": lambda series: pa.chunked_array([wkb(series[:1]), wkb(series[1:])]),
+    "polars": lambda series: pl.Series(list(series.to_wkb())),
+    "pandas": lambda series: pd.Series(list(series.to_wkb())),
+    "ewkb": lambda series: pa.array(
+        list(shapely.to_wkb(shapely.set_srid(series.array.to_numpy(), 2263), include_srid=True))
+    ),
+}
