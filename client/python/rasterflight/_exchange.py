@@ -3,9 +3,10 @@
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +15,12 @@ from pyarrow import flight
 from rasterflight._points import PointSet, check_point_columns
 from rasterflight_protocol import points_schema
 
-_COORDINATES = pa.schema([pa.field("x", pa.float64(), nullable=False), pa.field("y", pa.float64(), nullable=False)])
-_TAKEN = frozenset(points_schema(with_neighbourhood=True, with_error=True).names)
+_COORDINATES: Final = pa.schema(
+    [pa.field("x", pa.float64(), nullable=False), pa.field("y", pa.float64(), nullable=False)]
+)
+_FAILURES: Final = (flight.FlightError, pa.ArrowException, OSError)
+_JOIN_SECONDS: Final = 5.0
+_TAKEN: Final = frozenset(points_schema(with_neighbourhood=True, with_error=True).names)
 
 
 class Chunk(NamedTuple):
@@ -58,12 +63,13 @@ class PointsReader:
         check_point_columns([field.name for field in names], _TAKEN)
         self._own = list(names)
         self._reader = reader
+        self._writer = writer  # a writer that is dropped closes the call, with rows still on their way
         self._sent: deque[_Sent] = deque()
         self._failure: BaseException | None = None
-        thread = threading.Thread(
-            target=self._send, args=(writer, chain([first], sets)), name="rasterflight-send", daemon=True
+        self._sender = threading.Thread(
+            target=self._send, args=(chain([first], sets),), name="rasterflight-send", daemon=True
         )
-        thread.start()
+        self._sender.start()
 
     @property
     def schema(self) -> pa.Schema:
@@ -81,7 +87,8 @@ class PointsReader:
         """
         try:
             chunk = self._reader.read_chunk()
-        except (flight.FlightError, pa.ArrowException, OSError):
+        except (StopIteration, *_FAILURES):
+            self._close()
             if self._failure is not None:  # the points could not be taken, and the call was given up for that
                 raise self._failure from None
             raise
@@ -90,26 +97,30 @@ class PointsReader:
     def cancel(self) -> None:
         """End the call."""
         self._reader.cancel()
+        self._close()
 
-    def _send(self, writer: Any, sets: Iterator[PointSet]) -> None:
+    def _close(self) -> None:
+        self._sender.join(_JOIN_SECONDS)
+        with suppress(*_FAILURES):  # the reader has told it
+            self._writer.close()
+
+    def _send(self, sets: Iterator[PointSet]) -> None:
         try:
-            self._send_all(writer, sets)
-        except (flight.FlightError, pa.ArrowException, OSError):
-            # the server says why to the one who reads
-            return
+            with suppress(*_FAILURES):  # the server says why to the one who reads
+                self._send_all(sets)
         except BaseException as error:  # noqa: BLE001 - handed over and raised in the thread that reads the rows
             self._failure = error
             self._reader.cancel()
 
-    def _send_all(self, writer: Any, sets: Iterator[PointSet]) -> None:
-        writer.begin(_COORDINATES)
+    def _send_all(self, sets: Iterator[PointSet]) -> None:
+        self._writer.begin(_COORDINATES)
         first = 0
         for points in sets:
             if points.columns is not None:
                 self._sent.append(_Sent(first, first + len(points), points.columns))
-            writer.write_batch(pa.record_batch([pa.array(points.x), pa.array(points.y)], schema=_COORDINATES))
+            self._writer.write_batch(pa.record_batch([pa.array(points.x), pa.array(points.y)], schema=_COORDINATES))
             first += len(points)
-        writer.done_writing()
+        self._writer.done_writing()
 
     def _joined(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Rows with the columns of their points; null for the rows of records that failed."""

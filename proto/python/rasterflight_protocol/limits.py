@@ -5,8 +5,8 @@ from typing import Final
 #: Points of a set.
 MAX_POINTS: Final = 1 << 20
 #: Pixels of one record that a set of points may look at: in each band, and in all of them.
-MAX_BAND_PIXELS: Final = 1 << 22
-MAX_PIXELS: Final = 1 << 24
+MAX_BAND_PIXELS: Final = 1 << 21
+MAX_PIXELS: Final = 1 << 23
 
 
 def window_pixels(max_distance_pixels: int) -> int:

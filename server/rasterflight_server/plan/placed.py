@@ -69,7 +69,7 @@ class Placed:
         across = self._gap(x * inverse.a + y * inverse.b + inverse.c, self.cols[which]) * transform.a
         down = self._gap(x * inverse.d + y * inverse.e + inverse.f, self.rows[which]) * transform.e
         squared: Floats = down[:, :, None] ** 2 + across[:, None, :] ** 2
-        return squared.reshape(len(which), -1)
+        return squared.reshape(len(which), len(self._reach) ** 2)
 
     @property
     def _reach(self) -> Ints:
