@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, NamedTuple
@@ -74,7 +74,8 @@ class PointsReader:
     @property
     def schema(self) -> pa.Schema:
         """Of the rows."""
-        schema = self._reader.schema
+        with self._told():
+            schema = self._reader.schema
         return pa.schema([*schema, *self._own], metadata=schema.metadata)
 
     def read_chunk(self) -> Chunk:
@@ -85,19 +86,25 @@ class PointsReader:
         StopIteration
             There are no more.
         """
-        try:
+        with self._told():
             chunk = self._reader.read_chunk()
-        except (StopIteration, *_FAILURES):
-            self._close()
-            if self._failure is not None:  # the points could not be taken, and the call was given up for that
-                raise self._failure from None
-            raise
         return Chunk(self._joined(chunk.data), chunk.app_metadata)
 
     def cancel(self) -> None:
         """End the call."""
         self._reader.cancel()
         self._close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """At the end of the rows, say what is known better here: the call is given up when points cannot be taken."""
+        try:
+            yield
+        except (StopIteration, *_FAILURES):
+            self._close()
+            if self._failure is not None:
+                raise self._failure from None
+            raise
 
     def _close(self) -> None:
         self._sender.join(_JOIN_SECONDS)

@@ -22,6 +22,9 @@ from rasterflight_server.errors import RequestError
 #: Longitude, latitude in degrees: the CRS of footprints and of GeoJSON.
 LONLAT = "OGC:CRS84"
 
+#: Less than this, in percent, and a code may stand for another datum than the definition.
+_SURE = 90
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _proj = ThreadPoolExecutor(max_workers=1, thread_name_prefix="proj")
@@ -108,7 +111,7 @@ def _define(text: str) -> Definition | None:
         crs = _crs(text)
     except CRSError:
         return None
-    epsg = 4326 if crs.to_string() == LONLAT else crs.to_epsg()
+    epsg = 4326 if crs.to_string() == LONLAT else crs.to_epsg(min_confidence=_SURE)
     return Definition(crs.to_string(), crs.to_json(), epsg)
 
 

@@ -65,9 +65,9 @@ class Placed:
         ndarray
             Shape (points, pixels around each): from the point to the rectangle of the pixel, in units of the CRS, squared.
         """
-        transform, inverse = self.grid.transform, ~self.grid.transform
-        across = self._gap(x * inverse.a + y * inverse.b + inverse.c, self.cols[which]) * transform.a
-        down = self._gap(x * inverse.d + y * inverse.e + inverse.f, self.rows[which]) * transform.e
+        transform = self.grid.transform
+        across = self._gap(x, self.cols[which], transform.a, transform.c)
+        down = self._gap(y, self.rows[which], transform.e, transform.f)
         squared: Floats = down[:, :, None] ** 2 + across[:, None, :] ** 2
         return squared.reshape(len(which), len(self._reach) ** 2)
 
@@ -82,7 +82,10 @@ class Placed:
         cols = np.broadcast_to((self.cols[:, None] + self._reach)[:, None, :], shape)
         return rows.reshape(len(self), -1), cols.reshape(len(self), -1)
 
-    def _gap(self, position: Floats, pixel: Ints) -> Floats:
-        """How far a position lies outside of pixels, along one axis, in pixels; shape (positions, reach)."""
-        first = pixel[:, None] + self._reach
-        return np.maximum(np.maximum(first - position[:, None], position[:, None] - (first + 1)), 0.0)
+    def _gap(self, position: Floats, pixel: Ints, size: float, origin: float) -> Floats:
+        """How far a coordinate lies outside of the pixels around, along one axis; shape (positions, reach)."""
+        edges = np.arange(-self.distance, self.distance + 2)
+        at = (pixel[:, None] + edges) * size + origin
+        low, high = np.minimum(at[:, :-1], at[:, 1:]), np.maximum(at[:, :-1], at[:, 1:])
+        gap: Floats = np.maximum(np.maximum(low - position[:, None], position[:, None] - high), 0.0)
+        return gap
