@@ -46,7 +46,7 @@ def test_files(server: ServerProcess, files: Path, points: str) -> None:
 
 def test_options(server: ServerProcess, files: Path) -> None:
     options = ["--match", "latest", "--max-distance-pixels", "1", "--neighbourhood", "always", "--masked"]
-    assert run(server, files, "p.csv", *COLUMNS, *options, "--cloud-cover-lt", "100", out="out.parquet") == 0
+    assert run(server, files, "p.csv", *COLUMNS, *options, "--date-range", "2018-01-01/..", out="out.parquet") == 0
     found = pq.read_table(files / "out.parquet")
     assert found.num_rows == 2 * 2
     assert [len(window) for window in found["neighbourhood_values"].to_pylist()] == [9] * 4
