@@ -87,7 +87,7 @@ def test_plain_tables_are_told_column_and_crs(form):
     given = PLAIN_TABLES[form](FRAME)
     check(points_from(given, geometry_column="geometry", geometry_crs=2263), "EPSG:2263", {"name": ["a", "b", "c"]})
     with pytest.raises(
-        errors.CrsRequiredError, match=r'the table says no CRS \(pass geometry_crs=.*"OGC:CRS84"'
+        errors.CrsRequiredError, match=r'the points have no CRS \(pass geometry_crs=.*"OGC:CRS84"'
     ) as caught:
         points_from(given, geometry_column="geometry")
     assert (caught.value.code, caught.value.field) == ("CRS_REQUIRED", "points.crs")
@@ -102,9 +102,11 @@ def test_frames():
     check(
         points_from(FRAME.set_crs(None, allow_override=True), geometry_crs=4326), "EPSG:4326", {"name": ["a", "b", "c"]}
     )
-    with pytest.raises(errors.CrsRequiredError, match="the frame says no CRS"):
+    with pytest.raises(errors.CrsRequiredError, match="the points have no CRS"):
         points_from(FRAME.geometry.set_crs(None, allow_override=True))
-    with pytest.raises(errors.CrsRequiredError, match="geometry_crs is EPSG:4326, but the frame says EPSG:2263"):
+    with pytest.raises(
+        errors.CrsRequiredError, match="geometry_crs is EPSG:4326, but the points say that they are in EPSG:2263"
+    ):
         points_from(FRAME, geometry_crs=4326)
 
 
@@ -162,7 +164,7 @@ def test_a_geometry_column_of_duckdb():
     told = con.sql("SELECT 'POINT (1 4)'::GEOMETRY('OGC:CRS84') AS place, 'a' AS name")
     assert points_from(told).crs == "OGC:CRS84"
     untold = con.sql("SELECT 'POINT (1 4)'::GEOMETRY AS place, 'a' AS name")
-    with pytest.raises(errors.CrsRequiredError, match="the table says no CRS"):
+    with pytest.raises(errors.CrsRequiredError, match="the points have no CRS"):
         points_from(untold)
     found = points_from(untold, geometry_crs="OGC:CRS84")
     assert (found.x.tolist(), found.y.tolist(), found.columns.to_pydict()) == ([1.0], [4.0], {"name": ["a"]})
@@ -323,7 +325,7 @@ def test_geoparquet_without_crs_is_lon_lat_and_with_null_is_unknown():
         )
 
     assert points_from(geo()).crs == "OGC:CRS84"
-    with pytest.raises(errors.CrsRequiredError, match="the table says no CRS"):
+    with pytest.raises(errors.CrsRequiredError, match="the points have no CRS"):
         points_from(geo(crs=None))
 
 
@@ -380,7 +382,7 @@ def test_no_points_are_one_empty_set():
 
 
 def test_sets_refuse_at_once_what_they_can():
-    with pytest.raises(errors.CrsRequiredError, match="the table says no CRS"):
+    with pytest.raises(errors.CrsRequiredError, match="the points have no CRS"):
         point_sets(Counted(1, 1), size=5, x_column="x", y_column="y")
     sets = point_sets(Counted(2, 2), size=2, x_column="x", y_column="y", geometry_crs=3857)
     assert len(next(sets)) == 2

@@ -17,10 +17,10 @@ class Column:
     field: pa.Field
     chunks: list[pa.Array]
 
-    @property
-    def storage(self) -> list[pa.Array]:
-        """The pieces without what an extension type makes of them."""
-        return [chunk.storage if isinstance(chunk, pa.ExtensionArray) else chunk for chunk in self.chunks]
+
+def storage_of(array: pa.Array) -> pa.Array:
+    """An array without what an extension type makes of it."""
+    return array.storage if isinstance(array, pa.ExtensionArray) else array
 
 
 def is_arrow(value: Any) -> bool:
@@ -76,6 +76,12 @@ def frame_table(frame: Any) -> pa.Table:
     return table.replace_schema_metadata(None)
 
 
+def without_views(table: pa.Table) -> pa.Table:
+    """The same with texts and binaries in one piece instead of in views, which Arrow cannot take rows of."""
+    fields = [field.with_type(_without_views(field.type)) for field in table.schema]
+    return table.cast(pa.schema(fields, table.schema.metadata))
+
+
 class _Schema:
     """Half of what ``__arrow_c_array__`` gives, for pyarrow to take by itself: imported with its array, it loses its metadata."""
 
@@ -94,6 +100,19 @@ def _field(value: Any) -> pa.Field | None:
         return pa.field(_Schema(value.__arrow_c_array__()[0]))
     kind = getattr(value, "type", None)
     return pa.field(kind) if hasattr(kind, "__arrow_c_schema__") else None
+
+
+def _without_views(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_binary_view(kind):
+        return pa.large_binary()
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        item = kind.value_field.with_type(_without_views(kind.value_type))
+        return pa.list_(item) if pa.types.is_list(kind) else pa.large_list(item)
+    if pa.types.is_struct(kind):
+        return pa.struct([part.with_type(_without_views(part.type)) for part in kind])
+    return kind
 
 
 def _chunks(value: Any) -> list[pa.Array]:

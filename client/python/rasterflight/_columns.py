@@ -1,6 +1,6 @@
 """Columns of a table: which one is meant, and what it holds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rasterflight._arrow import Column
 from rasterflight._geoarrow import Encoding, is_wkb, primary_column, told_encoding
 from rasterflight._native import DEPTH, UnreadableError, native_shapes, union_shapes
 from rasterflight._shapes import shapes_from_wkb, shapes_from_wkt
@@ -89,13 +88,13 @@ def column_index(schema: pa.Schema, name: str, keyword: str) -> int:
     )
 
 
-def column_shapes(column: Column, encoding: Encoding, what: str, first: int) -> np.ndarray:
+def column_shapes(storage: Iterable[pa.Array], encoding: Encoding, what: str, first: int) -> np.ndarray:
     """Decode a column into Shapely geometries, an object array; null is None.
 
     Parameters
     ----------
-    column, encoding
-        The arrays, and how to read them.
+    storage, encoding
+        The pieces of the column without their extension type, and how to read them.
     what, first
         What a row is called in errors, and the number of the first.
 
@@ -105,9 +104,9 @@ def column_shapes(column: Column, encoding: Encoding, what: str, first: int) -> 
         A geometry cannot be read, or the encoding is not known.
     """
     pieces = [np.empty(0, object)]
-    for storage in column.storage:
-        pieces.append(_decoded(storage, encoding.name, what, first))
-        first += len(storage)
+    for array in storage:
+        pieces.append(_decoded(array, encoding.name, what, first))
+        first += len(array)
     return np.concatenate(pieces)
 
 

@@ -40,7 +40,7 @@ def untold_crs(explicit: Any) -> str:
     return LON_LAT if is_auto(explicit) else crs_text(explicit)
 
 
-def told_crs(own: str | None, explicit: Any, what: str, field: str) -> str:
+def told_crs(own: str | None, explicit: Any, what: str) -> str:
     """CRS of an input that has a place to say it.
 
     Parameters
@@ -50,9 +50,7 @@ def told_crs(own: str | None, explicit: Any, what: str, field: str) -> str:
     explicit
         ``geometry_crs`` as the caller gave it.
     what
-        The input, in words for errors: ``"the table"``.
-    field
-        Field of the request, for errors.
+        Field of the request, and what errors call the input: ``"geometries"`` or ``"points"``.
 
     Raises
     ------
@@ -62,16 +60,16 @@ def told_crs(own: str | None, explicit: Any, what: str, field: str) -> str:
     if is_auto(explicit):
         if own is None:
             raise CrsRequiredError(
-                f"{what} says no CRS",
-                field=field,
+                f"the {what} have no CRS",
+                field=f"{what}.crs",
                 hint='pass geometry_crs=, for example "OGC:CRS84" for lon/lat or "EPSG:32618"',
             )
         return own
     text = crs_text(explicit)
     if own is not None and not _same(own, text):
         raise CrsRequiredError(
-            f"geometry_crs is {_short(text)}, but {what} says {_short(own)}",
-            field=field,
+            f"geometry_crs is {_short(text)}, but the {what} say that they are in {_short(own)}",
+            field=f"{what}.crs",
             hint="leave geometry_crs= out, or transform the coordinates first",
         )
     return text

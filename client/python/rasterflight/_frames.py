@@ -34,6 +34,6 @@ def frame_parts(frame: Any, geometry_column: str | None) -> tuple[Any, Any]:
     return series, columns
 
 
-def frame_crs(own: Any, explicit: Any, field: str) -> str:
+def frame_crs(own: Any, explicit: Any, what: str) -> str:
     """CRS of a GeoSeries; see `told_crs`."""
-    return told_crs(None if own is None else str(own.to_string()), explicit, "the frame", field)
+    return told_crs(None if own is None else str(own.to_string()), explicit, what)

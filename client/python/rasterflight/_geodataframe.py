@@ -9,6 +9,7 @@ from rasterflight._chips import new_arrays, read_chips
 from rasterflight._extras import need
 from rasterflight._geometries import Areas
 from rasterflight._numpy import masked_array
+from rasterflight._owncolumns import own_rows
 from rasterflight._rows import Chip
 from rasterflight._stream import Stream, nothing_read
 from rasterflight.errors import ColumnCollisionError, GridMismatchError
@@ -35,9 +36,9 @@ def check_columns(areas: Areas | None) -> None:
     ColumnCollisionError
         Lists them.
     """
-    if areas is None or areas.columns is None:
+    if areas is None:
         return
-    if taken := [name for name in areas.columns.columns if name in _COLUMNS]:
+    if taken := [name for name in areas.column_names if name in _COLUMNS]:
         raise ColumnCollisionError(
             f"the result has columns of its own named {', '.join(taken)}", hint="rename those of the areas"
         )
@@ -74,7 +75,7 @@ def read_gdf(stream: Stream, bands: Sequence[str], areas: Areas | None, target_c
     if areas is not None and target_crs is not None:
         frame = frame.to_crs(target_crs)
     if areas is not None and areas.columns is not None:
-        own = areas.columns.take(frame["geometry_id"].to_numpy() - 1).reset_index(drop=True)
+        own = own_rows(areas.columns, frame["geometry_id"].to_numpy() - 1)
         frame = geopandas.GeoDataFrame(pandas.concat([frame, own], axis=1), geometry="geometry", crs=frame.crs)
     if stream.errors:
         frame.attrs["rasterflight_errors"] = [str(error) for error in stream.errors]

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from rasterflight._arrow import Column
+from rasterflight._arrow import storage_of, without_views
 from rasterflight._columns import column_index, column_shapes, geometry_column_of, without
 from rasterflight._geoarrow import Encoding
 from rasterflight._native import DEPTH, UnreadableError, floats, unnest
@@ -64,8 +64,7 @@ class PointColumns:
         columns = [batch.column(index) for index in self._used]
         if self._encoding is None:
             return floats(columns[0]), floats(columns[1])
-        column = Column(self._schema.field(self._used[0]), columns)
-        xy = column_coordinates(column, self._encoding, first)
+        xy = column_coordinates(columns, self._encoding, first)
         return np.ascontiguousarray(xy[:, 0]), np.ascontiguousarray(xy[:, 1])
 
     def others(self, batches: Sequence[pa.RecordBatch]) -> pa.Table | None:
@@ -74,16 +73,16 @@ class PointColumns:
             return None
         schema = pa.schema([self._schema.field(index) for index in self._others])
         parts = [batch.select(self._others).replace_schema_metadata(None) for batch in batches]
-        return pa.Table.from_batches(parts, schema)
+        return without_views(pa.Table.from_batches(parts, schema))
 
 
-def column_coordinates(column: Column, encoding: Encoding, first: int) -> np.ndarray:
+def column_coordinates(chunks: Sequence[pa.Array], encoding: Encoding, first: int) -> np.ndarray:
     """Coordinates of a geometry column, shape (n, 2).
 
     Parameters
     ----------
-    column, encoding
-        The arrays, and how to read them.
+    chunks, encoding
+        The pieces of the column, and how to read them.
     first
         Number of the first point, for errors.
 
@@ -99,9 +98,9 @@ def column_coordinates(column: Column, encoding: Encoding, first: int) -> np.nda
             hint="pixels of areas are what get_gdf and get_numpy are for",
         )
     if encoding.name != "point":
-        return point_coordinates(column_shapes(column, encoding, "point", first), first)
+        return point_coordinates(column_shapes(map(storage_of, chunks), encoding, "point", first), first)
     pieces = [np.empty((0, 2))]
-    for storage in column.storage:
+    for storage in map(storage_of, chunks):
         if storage.null_count:
             index = int(np.argmin(storage.is_valid().to_numpy(zero_copy_only=False)))
             raise BadGeometryError(f"point {first + index} is missing", field="points")

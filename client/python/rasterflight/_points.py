@@ -190,13 +190,13 @@ def _from_frame(frame: Any, geometry_crs: Any, names: _Names) -> _Source:
         return _from_reader(frame_table(frame).to_reader(), geometry_crs, names)
     series, rest = frame_parts(frame, names.geometry)
     columns = None if rest is None or not len(rest.columns) else frame_table(rest)
-    crs = frame_crs(series.crs, geometry_crs, "points.crs")
+    crs = frame_crs(series.crs, geometry_crs, "points")
     return _whole(point_coordinates(object_array(series.array), 0), crs, columns)
 
 
 def _from_reader(reader: pa.RecordBatchReader, geometry_crs: Any, names: _Names) -> _Source:
     columns = PointColumns(reader.schema, names.geometry, names.x, names.y)
-    crs = told_crs(columns.crs, geometry_crs, "the table", "points.crs")
+    crs = told_crs(columns.crs, geometry_crs, "points")
     nothing = np.empty(0)
     return _Source(PointSet(nothing, nothing, crs, columns.others([])), _read(reader, columns, crs))
 
@@ -213,12 +213,12 @@ def _read(reader: pa.RecordBatchReader, columns: PointColumns, crs: str) -> Iter
 def _from_column(column: Column, geometry_crs: Any) -> tuple[np.ndarray, str]:
     encoding = told_encoding(column.field)
     if encoding is not None:
-        crs = told_crs(encoding.crs, geometry_crs, "the array", "points.crs")
+        crs = told_crs(encoding.crs, geometry_crs, "points")
     elif is_wkb(column.field.type):
         encoding, crs = Encoding("wkb"), untold_crs(geometry_crs)
     else:
         raise TypeError(f"points is an array of {column.field.type}, expected WKB or a type of GeoArrow")
-    return column_coordinates(column, encoding, 0), crs
+    return column_coordinates(column.chunks, encoding, 0), crs
 
 
 def _from_items(points: Any, geometry_crs: Any) -> tuple[np.ndarray, str]:

@@ -49,8 +49,8 @@ def shapes_from_wkt(values: Any, what: str, first: int) -> np.ndarray:
     return _decoded(need("shapely", "geo").from_wkt, "WKT", values, what, first)
 
 
-def area_wkb(shapes: np.ndarray) -> list[bytes]:
-    """Check areas, numbered from 1, and write them as 2-D ISO WKB.
+def area_wkb(shapes: np.ndarray, first: int = 1) -> list[bytes]:
+    """Check areas, numbered from ``first``, and write them as 2-D ISO WKB.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def area_wkb(shapes: np.ndarray) -> list[bytes]:
     wrong = ~np.isin(kinds, (_POLYGON, _MULTIPOLYGON)) | shapely.is_empty(shapes) | ~_finite(shapes)
     if wrong.any():
         index = int(np.argmax(wrong))
-        raise _bad_area(shapes[index], f"geometry {index + 1}")
+        raise _bad_area(shapes[index], f"geometry {first + index}")
     return list(shapely.to_wkb(shapes, output_dimension=2, flavor="iso"))
 
 

@@ -19,9 +19,8 @@ from rasterflight_server.catalog.assets import AssetsFile
 from rasterflight_server.catalog.database import BOUNDS, ROW, Database, quoted
 from rasterflight_server.catalog.filters import (
     CLOUD_COVER,
-    Box,
     Condition,
-    checked_box,
+    checked_boxes,
     conditions,
     has_cloud_cover,
     overlap,
@@ -30,6 +29,7 @@ from rasterflight_server.catalog.format import RECORDS
 from rasterflight_server.catalog.manifest import BandEntry, Manifest
 from rasterflight_server.errors import BadIndexError, RequestError
 from rasterflight_server.types import Asset
+from rasterflight_server.types.lonlat import Box
 
 _NAMED_IDS: Final = 5
 _OPEN_TRIES: Final = 3
@@ -169,7 +169,7 @@ class Collection:
         table = self._database.query(_select(where, schema), [value for part in where for value in part.parameters])
         for i, item in enumerate(filters):
             if item.HasField("bbox"):
-                table = _intersecting(table, checked_box(item.bbox, f"filters[{i}].bbox"))
+                table = _intersecting(table, checked_boxes(item.bbox, f"filters[{i}].bbox"))
         return table
 
     def records(self, rows: npt.NDArray[np.int64]) -> pa.Table:
@@ -222,17 +222,22 @@ def _column(field: pa.Field) -> str:
     return f"CASE WHEN {quoted(BOUNDS[0])} IS NULL THEN NULL ELSE struct_pack({parts}) END AS bbox"
 
 
-def _intersecting(table: pa.Table, box: Box) -> pa.Table:
-    """Keep rows whose footprint, not only its bounds, meets the box."""
+def _intersecting(table: pa.Table, boxes: Sequence[Box]) -> pa.Table:
+    """Keep rows whose footprint, not only its bounds, meets one of the boxes."""
+    keep = np.logical_or.reduce([_inside(table, box) for box in boxes])
+    unsure = np.flatnonzero(~keep)
+    footprints = shapely.from_wkb(table["geometry"].take(unsure).to_numpy())
+    area = shapely.union_all([shapely.box(*box) for box in boxes])
+    shapely.prepare(area)
+    keep[unsure] = shapely.intersects(area, footprints)
+    return table.filter(pa.array(keep))
+
+
+def _inside(table: pa.Table, box: Box) -> npt.NDArray[np.bool_]:
+    """Rows whose bounds lie inside a box."""
     minx, miny, maxx, maxy = box
     inside = pc.and_(
         pc.and_(pc.greater_equal(table["xmin"], minx), pc.less_equal(table["xmax"], maxx)),
         pc.and_(pc.greater_equal(table["ymin"], miny), pc.less_equal(table["ymax"], maxy)),
     )
-    keep = inside.to_numpy().copy()
-    unsure = np.flatnonzero(~keep)
-    footprints = shapely.from_wkb(table["geometry"].take(unsure).to_numpy())
-    area = shapely.box(minx, miny, maxx, maxy)
-    shapely.prepare(area)
-    keep[unsure] = shapely.intersects(area, footprints)
-    return table.filter(pa.array(keep))
+    return np.asarray(inside.to_numpy())

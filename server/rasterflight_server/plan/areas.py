@@ -11,7 +11,9 @@ import shapely
 from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1.read_pb2 import BBox, Geometries
 from rasterflight_server.errors import RequestError
-from rasterflight_server.plan.crs import LONLAT, parse_crs, transform_geometries
+from rasterflight_server.plan.antimeridian import unwrapped, within_a_turn
+from rasterflight_server.plan.crs import LONLAT, in_degrees, parse_crs, transform_geometries
+from rasterflight_server.types.lonlat import Box, crosses, lonlat_boxes
 
 #: Largest area, as WKB.
 MAX_AREA_BYTES = 4 << 20
@@ -20,6 +22,9 @@ _POLYGONS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 
 class Areas:
     """Polygons and multipolygons with their CRS, in the order given.
+
+    In a CRS of degrees, longitudes beyond 180 and boxes with minx > maxx become MultiPolygons of both sides of the
+    antimeridian.
 
     Parameters
     ----------
@@ -39,11 +44,13 @@ class Areas:
         crs = parse_crs(message.crs, f"{field}.crs")
         self.crs = crs.name
         self.projjson = crs.projjson
+        degrees = in_degrees(self.crs)
         match message.WhichOneof("source"):
             case "bboxes":
-                self.geometries = _boxes(message.bboxes.values, field)
+                self.geometries = _boxes(message.bboxes.values, field, degrees=degrees)
             case "wkb":
-                self.geometries = _from_wkb(message.wkb.values, field)
+                geometries = _from_wkb(message.wkb.values, field)
+                self.geometries = within_a_turn(geometries, field) if degrees else geometries
             case _:
                 self.geometries = np.empty(0, dtype=object)
         if not len(self.geometries):
@@ -107,31 +114,36 @@ class Areas:
                 field=self.field,
                 hint="check geometry_crs: are the coordinates really in that CRS?",
             )
-        return lonlat
+        return unwrapped(lonlat, self.geometries, self.crs)
 
 
-def _boxes(boxes: Sequence[BBox], field: str) -> npt.NDArray[np.object_]:
-    for number, box in enumerate(boxes):
-        check_bbox(box, f"{field}.bboxes[{number}]")
-    bounds = np.array([(box.minx, box.miny, box.maxx, box.maxy) for box in boxes]).reshape(-1, 4)
-    return np.asarray(shapely.box(*bounds.T), dtype=object)
+def _boxes(boxes: Sequence[BBox], field: str, *, degrees: bool) -> npt.NDArray[np.object_]:
+    bounds = [check_bbox(box, f"{field}.bboxes[{number}]", degrees=degrees) for number, box in enumerate(boxes)]
+    shapes = np.asarray(shapely.box(*np.array(bounds).reshape(-1, 4).T), dtype=object).reshape(-1)
+    if degrees:
+        for index, box in enumerate(bounds):
+            parts = lonlat_boxes(box)
+            if parts != [box]:
+                shapes[index] = shapely.MultiPolygon([shapely.box(*part) for part in parts])
+    return shapes
 
 
-def check_bbox(box: BBox, field: str) -> None:
-    """Refuse a box with NaN, infinite or inverted bounds."""
+def check_bbox(box: BBox, field: str, *, degrees: bool) -> Box:
+    """Refuse a box with NaN, infinite or inverted bounds; in degrees, one across the antimeridian is not inverted."""
     bounds = (box.minx, box.miny, box.maxx, box.maxy)
     if not all(math.isfinite(value) for value in bounds):
         raise RequestError(
             ErrorCode.BAD_GEOMETRY, f"bbox {bounds} has a coordinate that is NaN or infinite", field=field
         )
     for low, high, axis in ((box.minx, box.maxx, "x"), (box.miny, box.maxy, "y")):
-        if low > high:
+        if low > high and not (axis == "x" and degrees and crosses(bounds)):
             raise RequestError(
                 ErrorCode.BAD_GEOMETRY,
                 f"bbox {bounds} is inverted: min{axis} {low} is greater than max{axis} {high}",
                 field=field,
                 hint="the order is (minx, miny, maxx, maxy)",
             )
+    return bounds
 
 
 def _from_wkb(values: Sequence[bytes], field: str) -> npt.NDArray[np.object_]:

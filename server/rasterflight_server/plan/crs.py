@@ -4,6 +4,7 @@ All of PROJ runs in one thread of its own: pyproj keeps its contexts per thread,
 are made and ended by gRPC, which leaves pyproj's objects with contexts that are gone.
 """
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -102,6 +103,19 @@ def same_crs(one: str, other: str) -> bool:
         return one == other or _crs(one).equals(_crs(other), ignore_axis_order=True)
     except CRSError:
         return False
+
+
+@lru_cache(maxsize=1024)
+@_in_proj_thread
+def in_degrees(crs: str) -> bool:
+    """Whether x is a longitude in degrees."""
+    found = _crs(crs)
+    return bool(found.is_geographic and math.isclose(found.axis_info[0].unit_conversion_factor, math.pi / 180))
+
+
+def transform_points(coordinates: npt.NDArray[np.float64], source: str, target: str) -> npt.NDArray[np.float64]:
+    """Transform coordinates, shape (n, 2); what the target cannot express becomes infinite."""
+    return coordinates if same_crs(source, target) else _transform(coordinates, source, target)
 
 
 @lru_cache(maxsize=1024)
