@@ -41,6 +41,8 @@ _ARITHMETIC: Final = {
 }
 _COMPARISONS: Final = ("=", "<>", "<", "<=", ">", ">=")
 _BACKSLASH: Final = "\\"
+# Each looks at footprints by itself.
+_MAX_SPATIAL: Final = 32
 
 
 def where_condition(expression: str, columns: Columns, footprints: Footprints, field: str) -> Condition:
@@ -79,6 +81,7 @@ class _Compiler:
     def __init__(self, columns: Columns, footprints: Footprints) -> None:
         self._columns = columns
         self._footprints = footprints
+        self._spatial_tests = 0
         #: By operator: how many arguments it takes (0: any number), and what makes a term of them.
         self._operators: dict[str, tuple[int, Callable[[str, Sequence[Any]], Term]]] = {
             "and": (0, self._logic),
@@ -200,6 +203,12 @@ class _Compiler:
         return truth(cql2_lists.relate_lists(op, one, other), op.upper())
 
     def _spatial(self, op: str, args: Sequence[Any]) -> Term:
+        self._spatial_tests += 1
+        if self._spatial_tests > _MAX_SPATIAL:
+            raise WhereError(
+                f"the expression has more than {_MAX_SPATIAL} spatial operators",
+                "put the geometries together into one, or ask with geometries=",
+            )
         one, other = (arg if cql2_spatial.is_geometry(arg) else self._term(arg) for arg in args)
         return truth(cql2_spatial.relate(op, one, other, self._footprints), op.upper())
 

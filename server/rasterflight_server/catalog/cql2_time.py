@@ -172,7 +172,14 @@ def relate(op: str, one: Period, other: Period) -> Condition:
         return compare("=", one, other)
     moments = {"a": one.first, "b": one.last, "c": other.first, "d": other.last}
     parts = [relation.split() for relation in _RELATIONS[op]]
-    return joined("AND", [combine(f"{{0}} {sign} {{1}}", moments[x], moments[y]) for x, sign, y in parts])
+    holds = joined("AND", [combine(f"{{0}} {sign} {{1}}", moments[x], moments[y]) for x, sign, y in parts])
+    # An interval of which one end is null is null, also where the other end would decide.
+    for part in (one, other):
+        if part.interval and not part.fixed:
+            holds = combine(
+                "CASE WHEN ({0}) IS NOT NULL AND ({1}) IS NOT NULL THEN {2} END", part.first, part.last, holds
+            )
+    return holds
 
 
 def _bound(instant: datetime) -> Condition:
