@@ -1,6 +1,7 @@
 """Keywords of the read methods, made into the parts of a ReadRequest."""
 
 import datetime as dt
+import json
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
@@ -47,6 +48,10 @@ class FilterKeywords(TypedDict, total=False):
     """The column that ``split`` looks at; ``"split"``."""
     ids: str | Iterable[str]
     """Keep records with this id, or these; each must exist."""
+    where: str | Mapping[str, Any]
+    """Keep records for which this CQL2 expression is true: text, or the JSON form as text or dict. It may use any column of
+    the collection (``"eo:cloud_cover"``, ``view.azimuth``, ``datetime``, and ``geometry``, the footprint in lon/lat). A null never
+    matches, and neither does NOT of it: ask with IS NULL."""
 
 
 def filter_message(
@@ -75,6 +80,8 @@ def filter_message(
     message.split.extend(_names(given["split"], "split") if "split" in given else ())
     message.split_column = given.get("split_column", "")
     message.ids.extend(_names(given["ids"], "ids") if "ids" in given else ())
+    if "where" in given:
+        message.where = _expression(given["where"])
     return message if message.ByteSize() else None
 
 
@@ -184,6 +191,16 @@ def _check_names(keywords: Mapping[str, Any]) -> None:
     if unknown:
         accepted = ", ".join(FilterKeywords.__annotations__)
         raise TypeError(f"unexpected keyword {', '.join(unknown)}; filters are: {accepted}")
+
+
+def _expression(where: Any) -> str:
+    text = json.dumps(dict(where)) if isinstance(where, Mapping) else where
+    if not isinstance(text, str):
+        raise TypeError(f"where is {where!r}, expected CQL2 as text, or its JSON form as a dict")
+    # on the wire it would mean "no condition"
+    if not text.strip():
+        raise BadRequestError("where is empty", field="where")
+    return text
 
 
 def _names(value: str | Iterable[str], field: str) -> list[str]:

@@ -105,6 +105,7 @@ def _add_common_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--date-range", metavar="START/END", type=_date_range, help="ISO 8601; '..' is no bound")
     command.add_argument("--cloud-cover-lt", metavar="PERCENT", type=float)
     command.add_argument("--ids", metavar="ID1,ID2", type=_comma_separated)
+    command.add_argument("--where", metavar="CQL2", help='condition on the records: "eo:cloud_cover" < 20')
     command.add_argument("--scaled", action="store_true", help="pixel * scale + offset, NaN where invalid")
 
 
@@ -192,6 +193,7 @@ def _common_keywords(options: argparse.Namespace) -> dict[str, Any]:
         "date_range": options.date_range,
         "cloud_cover_lt": options.cloud_cover_lt,
         "ids": options.ids,
+        "where": options.where,
     }
 
 

@@ -16,6 +16,9 @@ import shapely
 from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1.read_pb2 import Filter
 from rasterflight_server.catalog.assets import AssetsFile
+from rasterflight_server.catalog.cql2 import where_condition
+from rasterflight_server.catalog.cql2_columns import Columns
+from rasterflight_server.catalog.cql2_spatial import Footprints
 from rasterflight_server.catalog.database import BOUNDS, ROW, Database, quoted
 from rasterflight_server.catalog.filters import (
     CLOUD_COVER,
@@ -43,6 +46,7 @@ class Collection:
         self.manifest = manifest
         self._assets = AssetsFile(snapshot, manifest, directory.parent)
         self._database = Database(snapshot / RECORDS)
+        self._footprints = Footprints(self._database)
         #: Bands by their own names, in the order of the index.
         self.bands: Mapping[str, BandEntry] = MappingProxyType({band.name: band for band in manifest.bands})
         self._crs = {crs.name: (crs.wkt, crs.projjson) for crs in manifest.crs}
@@ -164,6 +168,9 @@ class Collection:
         where = conditions(filters, schema)
         for i, item in enumerate(filters):
             self._check_ids(item.ids, f"filters[{i}].ids")
+            if item.where:
+                columns = Columns(schema, self._database.documents)
+                where.append(where_condition(item.where, columns, self._footprints, f"filters[{i}].where"))
         if bounds is not None:
             where.append(overlap(bounds, margin))
         table = self._database.query(_select(where, schema), [value for part in where for value in part.parameters])

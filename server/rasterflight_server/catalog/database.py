@@ -45,6 +45,9 @@ class Database:
         properties = [field for field in table.schema if field.name not in RECORDS_COLUMNS]
         #: Schema of ``records.parquet``.
         self.schema: pa.Schema = records_schema(properties)
+        #: Columns of text in which some values are JSON lists or objects.
+        self.documents: frozenset[str] = frozenset(field.name for field in properties if _has_documents(table, field))
+        self.rows: int = table.num_rows
         self._connection = duckdb.connect(":memory:")
         self._connection.execute("SET preserve_insertion_order = true")
         self._connection.register("source", _flat(table))
@@ -81,6 +84,13 @@ def _load(path: Path) -> pa.Table:
     if table.schema.names[: len(RECORDS_COLUMNS)] != records_schema().names:
         raise BadIndexError(f"{RECORDS} of the index has other columns", hint="build the index again")
     return table
+
+
+def _has_documents(table: pa.Table, field: pa.Field) -> bool:
+    if not (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)):
+        return False
+    values = table.column(field.name)
+    return any(pc.any(pc.starts_with(values, opening)).as_py() for opening in "[{")
 
 
 def _flat(table: pa.Table) -> pa.Table:

@@ -27,7 +27,7 @@ class Condition:
 
 
 def conditions(filters: Sequence[Filter], schema: pa.Schema) -> list[Condition]:
-    """Translate filters, but for ``Filter.geometries``. A null never matches.
+    """Translate filters, but for ``Filter.geometries`` and ``Filter.where``. A null never matches.
 
     Parameters
     ----------
@@ -137,15 +137,28 @@ def _dates(dates: DateRange, field: str) -> Iterator[Condition]:
 
 
 def _instant(text: str, time_of_day: time, field: str) -> datetime:
-    """Parse ISO 8601 into naive UTC; a date alone gets ``time_of_day``."""
     try:
-        try:
-            return datetime.combine(date.fromisoformat(text), time_of_day)
-        except ValueError:
-            value = datetime.fromisoformat(text)
-        return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
-    except (ValueError, OverflowError):
+        return parse_instant(text, time_of_day)
+    except ValueError:
         raise _bad(field, f"{text[:50]!r} is not a date", "write it like 2024-01-31 or 2024-01-31T10:30:00Z") from None
+
+
+def parse_instant(text: str, time_of_day: time) -> datetime:
+    """Parse ISO 8601 into naive UTC; a date alone gets ``time_of_day``.
+
+    Raises
+    ------
+    ValueError
+        It is not ISO 8601, or has no place in the years 1 to 9999.
+    """
+    try:
+        return datetime.combine(date.fromisoformat(text), time_of_day)
+    except ValueError:
+        value = datetime.fromisoformat(text)
+    try:
+        return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
 
 
 def _bad(field: str, message: str, hint: str = "") -> RequestError:
