@@ -36,7 +36,7 @@ TIMES: dict[str, Callable[[Any, Any, Any, Any], bool]] = {
     "t_meets": lambda a, b, c, d: b == c,
     "t_metBy": lambda a, b, c, d: a == d,
     "t_overlappedBy": lambda a, b, c, d: c < a < d and b > d,
-    "t_overlaps": lambda a, b, c, d: a < c and c < b < d,
+    "t_overlaps": lambda a, b, c, d: a < c < b < d,
     "t_startedBy": lambda a, b, c, d: a == c and b > d,
     "t_starts": lambda a, b, c, d: a == c and b < d,
 }

@@ -3,14 +3,10 @@
 import json
 import math
 import re
-import subprocess
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import cql2
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest

@@ -72,15 +72,6 @@ def transform_geometries(geometries: npt.NDArray[np.object_], source: str, targe
     return shapely.transform(geometries, lambda _: coordinates, include_z=False)
 
 
-def transform_points(
-    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], source: str, target: str
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Transform coordinates; those that the target cannot express become infinite."""
-    if same_crs(source, target):
-        return x, y
-    return tuple(_transform(np.column_stack([x, y]), source, target).T)
-
-
 def epsg_code(text: str) -> int | None:
     """EPSG code of a CRS; None: it has none, or is no CRS."""
     definition = _define(text)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import shapely
 
 from rasterflight_protocol import BandField, ErrorCode
-from rasterflight_server.catalog import BandEntry, Box, Collection
+from rasterflight_server.catalog import BandEntry, Collection
 from rasterflight_server.errors import NoDataError, RequestError, ServiceError
 from rasterflight_server.plan.areas import Areas
 from rasterflight_server.plan.bandfields import band_fields
@@ -21,6 +21,7 @@ from rasterflight_server.plan.request import Request
 from rasterflight_server.plan.validity import witnesses
 from rasterflight_server.plan.windows import geometry_windows
 from rasterflight_server.types import Asset, Grid, Window
+from rasterflight_server.types.lonlat import Box
 
 _NO_AREAS: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 

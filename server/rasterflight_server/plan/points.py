@@ -97,7 +97,8 @@ class Points:
     def to_crs(self, crs: str) -> tuple[Floats, Floats]:
         """X and y in another CRS; infinite where it has no coordinates for a point."""
         if crs not in self._by_crs:
-            self._by_crs[crs] = transform_points(self.x, self.y, self.crs, crs)
+            x, y = transform_points(np.column_stack([self.x, self.y]), self.crs, crs).T
+            self._by_crs[crs] = np.ascontiguousarray(x), np.ascontiguousarray(y)
         return self._by_crs[crs]
 
     @cached_property
