@@ -61,7 +61,7 @@ def test_options(server: ServerProcess, files: Path) -> None:
         ("p.csv", COLUMNS, "out.nc", "out.nc has no suffix that says what to write, expected .csv or .parquet"),
         ("p.csv", COLUMNS, "no/out.csv", "does not exist"),
         ("p.csv", ["--x-column", "lon"], "out.csv", "x_column and y_column go together"),
-        ("p.csv", COLUMNS[:4], "out.csv", "the table says no CRS (pass geometry_crs="),
+        ("p.csv", COLUMNS[:4], "out.csv", "the points have no CRS (pass geometry_crs="),
         (
             "p.csv",
             [*COLUMNS, "--neighbourhood", "always", "--max-distance-pixels", "1"],

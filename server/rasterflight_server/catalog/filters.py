@@ -62,6 +62,8 @@ def overlap(box: Box, margin: float = 0.0) -> Condition:
     """Footprint bounds, widened on each side by a share of their size, that meet a box (minx, miny, maxx, maxy)."""
     xmin, ymin, xmax, ymax = map(quoted, BOUNDS)
     minx, miny, maxx, maxy = box
+    if not margin:
+        return Condition(f"{xmax} >= ? AND {xmin} <= ? AND {ymax} >= ? AND {ymin} <= ?", (minx, maxx, miny, maxy))
     wider, higher = (f" ? * ({high} - {low})" for low, high in ((xmin, xmax), (ymin, ymax)))
     return Condition(
         f"{xmax} +{wider} >= ? AND {xmin} -{wider} <= ? AND {ymax} +{higher} >= ? AND {ymin} -{higher} <= ?",
