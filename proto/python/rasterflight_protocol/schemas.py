@@ -11,6 +11,10 @@ from rasterflight_protocol.bands import BandField, is_band
 CRS_KEY = b"rasterflight:crs"
 #: Key of the schema metadata that holds the snapshot which answered.
 SNAPSHOT_KEY = b"rasterflight:snapshot"
+#: Key of the schema metadata that tells, as JSON, of the one grid that all chips are on, where there is one: ``crs``, ``transform``,
+#: ``width`` and ``height`` of the extent of all records on it, ``resampling`` and ``levels`` of each band that was put on it
+#: (0: full resolution, n: the n-th overview), and ``source_crs``, the number of records in each CRS.
+GRID_KEY = b"rasterflight:grid"
 _CRS84_META = json.dumps({"crs": "OGC:CRS84", "crs_type": "authority_code"})
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Plan(_message.Message):
-    __slots__ = ("snapshot", "records", "chips", "rows", "tiles", "bytes_to_fetch", "bytes_to_receive", "crs")
+    __slots__ = ("snapshot", "records", "chips", "rows", "tiles", "bytes_to_fetch", "bytes_to_receive", "crs", "levels")
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     CHIPS_FIELD_NUMBER: _ClassVar[int]
@@ -16,6 +16,7 @@ class Plan(_message.Message):
     BYTES_TO_FETCH_FIELD_NUMBER: _ClassVar[int]
     BYTES_TO_RECEIVE_FIELD_NUMBER: _ClassVar[int]
     CRS_FIELD_NUMBER: _ClassVar[int]
+    LEVELS_FIELD_NUMBER: _ClassVar[int]
     snapshot: str
     records: int
     chips: int
@@ -24,7 +25,16 @@ class Plan(_message.Message):
     bytes_to_fetch: int
     bytes_to_receive: int
     crs: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, snapshot: _Optional[str] = ..., records: _Optional[int] = ..., chips: _Optional[int] = ..., rows: _Optional[int] = ..., tiles: _Optional[int] = ..., bytes_to_fetch: _Optional[int] = ..., bytes_to_receive: _Optional[int] = ..., crs: _Optional[_Iterable[str]] = ...) -> None: ...
+    levels: _containers.RepeatedCompositeFieldContainer[BandLevels]
+    def __init__(self, snapshot: _Optional[str] = ..., records: _Optional[int] = ..., chips: _Optional[int] = ..., rows: _Optional[int] = ..., tiles: _Optional[int] = ..., bytes_to_fetch: _Optional[int] = ..., bytes_to_receive: _Optional[int] = ..., crs: _Optional[_Iterable[str]] = ..., levels: _Optional[_Iterable[_Union[BandLevels, _Mapping]]] = ...) -> None: ...
+
+class BandLevels(_message.Message):
+    __slots__ = ("band", "levels")
+    BAND_FIELD_NUMBER: _ClassVar[int]
+    LEVELS_FIELD_NUMBER: _ClassVar[int]
+    band: str
+    levels: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, band: _Optional[str] = ..., levels: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Progress(_message.Message):
     __slots__ = ("bytes_done", "bytes_total")

@@ -19,6 +19,15 @@ class Neighbourhood(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NEIGHBOURHOOD_ALWAYS: _ClassVar[Neighbourhood]
     NEIGHBOURHOOD_IF_CENTER_NODATA: _ClassVar[Neighbourhood]
 
+class Resampling(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RESAMPLING_UNSPECIFIED: _ClassVar[Resampling]
+    RESAMPLING_NEAREST: _ClassVar[Resampling]
+    RESAMPLING_BILINEAR: _ClassVar[Resampling]
+    RESAMPLING_CUBIC: _ClassVar[Resampling]
+    RESAMPLING_AVERAGE: _ClassVar[Resampling]
+    RESAMPLING_MODE: _ClassVar[Resampling]
+
 class Values(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     VALUES_UNSPECIFIED: _ClassVar[Values]
@@ -44,6 +53,12 @@ NEIGHBOURHOOD_UNSPECIFIED: Neighbourhood
 NEIGHBOURHOOD_OFF: Neighbourhood
 NEIGHBOURHOOD_ALWAYS: Neighbourhood
 NEIGHBOURHOOD_IF_CENTER_NODATA: Neighbourhood
+RESAMPLING_UNSPECIFIED: Resampling
+RESAMPLING_NEAREST: Resampling
+RESAMPLING_BILINEAR: Resampling
+RESAMPLING_CUBIC: Resampling
+RESAMPLING_AVERAGE: Resampling
+RESAMPLING_MODE: Resampling
 VALUES_UNSPECIFIED: Values
 VALUES_RAW: Values
 VALUES_SCALED: Values
@@ -182,16 +197,51 @@ class DateRange(_message.Message):
     def __init__(self, start: _Optional[str] = ..., end: _Optional[str] = ...) -> None: ...
 
 class GridOptions(_message.Message):
-    __slots__ = ("all_touched", "target_crs", "masked", "values")
+    __slots__ = ("all_touched", "target_crs", "masked", "values", "resolution", "resampling", "band_resampling", "common", "bounds", "anchor", "grid", "whole_areas")
+    class BandResamplingEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Resampling
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Resampling, str]] = ...) -> None: ...
     ALL_TOUCHED_FIELD_NUMBER: _ClassVar[int]
     TARGET_CRS_FIELD_NUMBER: _ClassVar[int]
     MASKED_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
+    RESAMPLING_FIELD_NUMBER: _ClassVar[int]
+    BAND_RESAMPLING_FIELD_NUMBER: _ClassVar[int]
+    COMMON_FIELD_NUMBER: _ClassVar[int]
+    BOUNDS_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_FIELD_NUMBER: _ClassVar[int]
+    GRID_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_AREAS_FIELD_NUMBER: _ClassVar[int]
     all_touched: bool
     target_crs: str
     masked: bool
     values: Values
-    def __init__(self, all_touched: bool = ..., target_crs: _Optional[str] = ..., masked: bool = ..., values: _Optional[_Union[Values, str]] = ...) -> None: ...
+    resolution: _containers.RepeatedScalarFieldContainer[float]
+    resampling: Resampling
+    band_resampling: _containers.ScalarMap[str, Resampling]
+    common: bool
+    bounds: BBox
+    anchor: _containers.RepeatedScalarFieldContainer[float]
+    grid: TargetGrid
+    whole_areas: bool
+    def __init__(self, all_touched: bool = ..., target_crs: _Optional[str] = ..., masked: bool = ..., values: _Optional[_Union[Values, str]] = ..., resolution: _Optional[_Iterable[float]] = ..., resampling: _Optional[_Union[Resampling, str]] = ..., band_resampling: _Optional[_Mapping[str, Resampling]] = ..., common: bool = ..., bounds: _Optional[_Union[BBox, _Mapping]] = ..., anchor: _Optional[_Iterable[float]] = ..., grid: _Optional[_Union[TargetGrid, _Mapping]] = ..., whole_areas: bool = ...) -> None: ...
+
+class TargetGrid(_message.Message):
+    __slots__ = ("crs", "transform", "width", "height")
+    CRS_FIELD_NUMBER: _ClassVar[int]
+    TRANSFORM_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    crs: str
+    transform: _containers.RepeatedScalarFieldContainer[float]
+    width: int
+    height: int
+    def __init__(self, crs: _Optional[str] = ..., transform: _Optional[_Iterable[float]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
 
 class Shard(_message.Message):
     __slots__ = ("index", "count")
