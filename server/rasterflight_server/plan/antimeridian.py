@@ -18,11 +18,11 @@ _NOISE: Final = 1e-9
 Geometries = npt.NDArray[np.object_]
 
 
-def within_a_turn(geometries: Geometries, field: str) -> Geometries:
+def within_a_turn(geometries: Geometries, field: str) -> tuple[Geometries, npt.NDArray[np.bool_]]:
     """Polygons in degrees with all longitudes between -180 and 180: what lies beyond comes back in on the other side.
 
     A polygon that crosses the antimeridian by longitudes beyond 180 (or -180) becomes a MultiPolygon of both sides. One
-    that reaches further than a turn is left as it is: degrees are not what its coordinates are.
+    that reaches further than a turn is left as it is: degrees are not what its coordinates are. Also says which were cut.
 
     Raises
     ------
@@ -31,9 +31,7 @@ def within_a_turn(geometries: Geometries, field: str) -> Geometries:
     """
     west, _, east, _ = shapely.bounds(geometries).T
     beyond = ((west < -HALF_TURN - _NOISE) | (east > HALF_TURN + _NOISE)) & (west >= -TURN) & (east <= TURN)
-    if not beyond.any():
-        return geometries
-    found = geometries.copy()
+    found, cut = geometries.copy(), np.zeros(len(geometries), dtype=bool)
     for index in np.flatnonzero(beyond):
         shift = TURN if east[index] <= -HALF_TURN else -TURN if west[index] >= HALF_TURN else 0.0
         if shift:
@@ -47,8 +45,8 @@ def within_a_turn(geometries: Geometries, field: str) -> Geometries:
                 field=field,
                 hint="cut it at the antimeridian, or mend it with shapely.make_valid",
             )
-        found[index] = _cut(geometries[index])
-    return found
+        found[index], cut[index] = _cut(geometries[index]), True
+    return found, cut
 
 
 def unwrapped(lonlat: Geometries, geometries: Geometries, crs: str) -> Geometries:

@@ -45,12 +45,16 @@ class Areas:
         self.crs = crs.name
         self.projjson = crs.projjson
         degrees = in_degrees(self.crs)
+        #: Which areas became MultiPolygons because they cross the antimeridian.
+        self.crossing: npt.NDArray[np.bool_]
         match message.WhichOneof("source"):
             case "bboxes":
-                self.geometries = _boxes(message.bboxes.values, field, degrees=degrees)
+                self.geometries, self.crossing = _boxes(message.bboxes.values, field, degrees=degrees)
             case "wkb":
-                geometries = _from_wkb(message.wkb.values, field)
-                self.geometries = within_a_turn(geometries, field) if degrees else geometries
+                self.geometries = _from_wkb(message.wkb.values, field)
+                self.crossing = np.zeros(len(self.geometries), dtype=bool)
+                if degrees:
+                    self.geometries, self.crossing = within_a_turn(self.geometries, field)
             case _:
                 self.geometries = np.empty(0, dtype=object)
         if not len(self.geometries):
@@ -117,15 +121,19 @@ class Areas:
         return unwrapped(lonlat, self.geometries, self.crs)
 
 
-def _boxes(boxes: Sequence[BBox], field: str, *, degrees: bool) -> npt.NDArray[np.object_]:
+def _boxes(
+    boxes: Sequence[BBox], field: str, *, degrees: bool
+) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.bool_]]:
+    """Boxes as polygons, and which of them cross the antimeridian."""
     bounds = [check_bbox(box, f"{field}.bboxes[{number}]", degrees=degrees) for number, box in enumerate(boxes)]
     shapes = np.asarray(shapely.box(*np.array(bounds).reshape(-1, 4).T), dtype=object).reshape(-1)
-    if degrees:
-        for index, box in enumerate(bounds):
-            parts = lonlat_boxes(box)
-            if parts != [box]:
-                shapes[index] = shapely.MultiPolygon([shapely.box(*part) for part in parts])
-    return shapes
+    crossing = np.zeros(len(shapes), dtype=bool)
+    for index, box in enumerate(bounds if degrees else ()):
+        parts = lonlat_boxes(box)
+        if parts != [box]:
+            shapes[index] = shapely.MultiPolygon([shapely.box(*part) for part in parts])
+            crossing[index] = True
+    return shapes, crossing
 
 
 def check_bbox(box: BBox, field: str, *, degrees: bool) -> Box:

@@ -19,7 +19,7 @@ from rasterflight_server.plan.crs import same_crs
 from rasterflight_server.plan.cutouts import BandSource, GridCut, Record, RecordCut
 from rasterflight_server.plan.request import Request
 from rasterflight_server.plan.validity import witnesses
-from rasterflight_server.plan.windows import geometry_windows
+from rasterflight_server.plan.windows import geometry_windows, part_windows
 from rasterflight_server.types import Asset, Grid, Window
 
 _NO_AREAS: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
@@ -222,7 +222,7 @@ def _check_grid(request: Request, grid: Grid, record: Record, asset: str) -> Non
 
 def _cut(request: Request, grid: Grid, bands: list[BandSource], areas: npt.NDArray[np.int64]) -> GridCut:
     if request.areas is not None:
-        windows = geometry_windows(_placed(request.areas, areas, grid), grid)
+        windows = _windows(request.areas, areas, grid)
         overlap = (windows[:, 2] > 0) & (windows[:, 3] > 0)
         return GridCut(grid, tuple(bands), areas[overlap], windows[overlap])
     if request.windows is None:
@@ -237,6 +237,16 @@ def _cut(request: Request, grid: Grid, bands: list[BandSource], areas: npt.NDArr
         np.array([number for number, _ in kept], dtype=np.int64),
         np.array([window for _, window in kept], dtype=np.int64).reshape(-1, 4),
     )
+
+
+def _windows(areas: Areas, numbers: npt.NDArray[np.int64], grid: Grid) -> npt.NDArray[np.int64]:
+    geometries = _placed(areas, numbers, grid)
+    windows = geometry_windows(geometries, grid)
+    crossing = areas.crossing[numbers]
+    if crossing.any():
+        # one side is on the raster, and the other would stretch the window to its edge
+        windows[crossing] = part_windows(geometries[crossing], grid)
+    return windows
 
 
 def _placed(areas: Areas, numbers: npt.NDArray[np.int64], grid: Grid) -> npt.NDArray[np.object_]:

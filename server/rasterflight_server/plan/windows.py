@@ -79,6 +79,22 @@ def geometry_windows(geometries: npt.NDArray[np.object_], grid: Grid) -> npt.NDA
     return windows
 
 
+def part_windows(geometries: npt.NDArray[np.object_], grid: Grid) -> npt.NDArray[np.int64]:
+    """Find the smallest windows around those parts of multi-part geometries that meet the raster.
+
+    Parameters, result and errors are those of :func:`geometry_windows`, which has also to reach over what lies between a
+    part on the raster and one far from it.
+    """
+    parts, whole = shapely.get_parts(geometries, return_index=True)
+    windows = geometry_windows(parts, grid)
+    here = windows[:, 2] > 0
+    start = np.full((len(geometries), 2), max(grid.width, grid.height), dtype=np.int64)
+    stop = np.zeros_like(start)
+    np.minimum.at(start, whole[here], windows[here, :2])
+    np.maximum.at(stop, whole[here], windows[here, :2] + windows[here, 2:])
+    return np.hstack([np.minimum(start, stop), np.maximum(stop - start, 0)])
+
+
 def _pixel_bounds(
     bounds: npt.NDArray[np.float64], grid: Grid
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
