@@ -9,6 +9,7 @@ from shapely.affinity import translate
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
+from rasterflight_server.plan.bounds import vertex_bounds
 from rasterflight_server.plan.crs import LONLAT, transform_points
 from rasterflight_server.types.lonlat import HALF_TURN, TURN
 
@@ -29,7 +30,7 @@ def within_a_turn(geometries: Geometries, field: str) -> tuple[Geometries, npt.N
     RequestError
         BAD_GEOMETRY: a polygon crosses the antimeridian and itself, so that it is not clear what is inside.
     """
-    west, _, east, _ = shapely.bounds(geometries).T
+    west, _, east, _ = vertex_bounds(geometries).T
     beyond = ((west < -HALF_TURN - _NOISE) | (east > HALF_TURN + _NOISE)) & (west >= -TURN) & (east <= TURN)
     found, cut = geometries.copy(), np.zeros(len(geometries), dtype=bool)
     for index in np.flatnonzero(beyond):
@@ -60,7 +61,7 @@ def unwrapped(lonlat: Geometries, geometries: Geometries, crs: str) -> Geometrie
     geometries, crs
         The same as they were given.
     """
-    west, _, east, _ = shapely.bounds(lonlat).T
+    west, _, east, _ = vertex_bounds(lonlat).T
     torn = np.flatnonzero(east - west > HALF_TURN)
     if not len(torn):
         return lonlat

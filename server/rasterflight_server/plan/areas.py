@@ -12,6 +12,7 @@ from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1.read_pb2 import BBox, Geometries
 from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.antimeridian import unwrapped, within_a_turn
+from rasterflight_server.plan.bounds import vertex_bounds
 from rasterflight_server.plan.crs import LONLAT, in_degrees, parse_crs, transform_geometries
 from rasterflight_server.types.lonlat import Box, crosses, lonlat_boxes
 
@@ -96,7 +97,8 @@ class Areas:
     @property
     def lonlat_bounds(self) -> tuple[float, float, float, float]:
         """Bounds of all areas together in degrees."""
-        minx, miny, maxx, maxy = shapely.total_bounds(self._lonlat)
+        bounds = vertex_bounds(self._lonlat)
+        (minx, miny), (maxx, maxy) = bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)
         return float(minx), float(miny), float(maxx), float(maxy)
 
     def match(self, footprints: npt.NDArray[np.object_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -109,7 +111,7 @@ class Areas:
     @cached_property
     def _lonlat(self) -> npt.NDArray[np.object_]:
         lonlat = self.to_crs(LONLAT)
-        finite = np.isfinite(shapely.bounds(lonlat)).all(axis=1)
+        finite = np.isfinite(vertex_bounds(lonlat)).all(axis=1)
         if not finite.all():
             first = int(np.argmin(finite))
             raise RequestError(
@@ -190,8 +192,10 @@ def _complaint(geometry: shapely.Geometry | None, *, empty: bool) -> tuple[str, 
 
 
 def _testable(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
-    """The geometries for an intersection test: invalid ones give way to their envelope, which holds all that they hold."""
+    """The geometries for an intersection test: invalid ones give way to their bounds, which hold all that they hold."""
     flawed = ~shapely.is_valid(geometries) & ~shapely.is_missing(geometries)
     if not flawed.any():
         return geometries
-    return np.where(flawed, shapely.envelope(geometries), geometries)
+    found = geometries.copy()
+    found[flawed] = shapely.box(*vertex_bounds(geometries[flawed]).T)
+    return found

@@ -15,6 +15,7 @@ from rasterflight_server.errors import NoDataError, RequestError, ServiceError
 from rasterflight_server.plan.areas import Areas
 from rasterflight_server.plan.bandfields import band_fields
 from rasterflight_server.plan.blocks import block_windows
+from rasterflight_server.plan.bounds import vertex_bounds
 from rasterflight_server.plan.crs import same_crs
 from rasterflight_server.plan.cutouts import BandSource, GridCut, Record, RecordCut
 from rasterflight_server.plan.request import Request
@@ -251,7 +252,7 @@ def _windows(areas: Areas, numbers: npt.NDArray[np.int64], grid: Grid) -> npt.ND
 
 def _placed(areas: Areas, numbers: npt.NDArray[np.int64], grid: Grid) -> npt.NDArray[np.object_]:
     geometries = areas.to_crs(grid.crs or "")[numbers]
-    finite = np.isfinite(shapely.bounds(geometries)).all(axis=1) if len(geometries) else np.ones(0, dtype=bool)
+    finite = np.isfinite(vertex_bounds(geometries)).all(axis=1)
     if not finite.all():
         raise RequestError(
             ErrorCode.BAD_GEOMETRY,

@@ -6,6 +6,7 @@ import shapely
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
+from rasterflight_server.plan.bounds import vertex_bounds
 from rasterflight_server.types.grid import Grid, Window
 
 
@@ -63,7 +64,7 @@ def geometry_windows(geometries: npt.NDArray[np.object_], grid: Grid) -> npt.NDA
             "geometries cannot be placed on a rotated or sheared pixel grid",
             hint="ask for windows in pixels instead",
         )
-    cols, rows = _pixel_bounds(shapely.bounds(geometries).reshape(-1, 4), grid)
+    cols, rows = _pixel_bounds(vertex_bounds(geometries), grid)
     finite = np.isfinite(np.concatenate([cols, rows])).all(axis=0).reshape(-1)
     if not finite.all():
         raise RequestError(
