@@ -11,8 +11,12 @@ def vertex_bounds(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.float64
     NaN for what is missing or empty.
     """
     bounds = np.asarray(shapely.bounds(geometries)).reshape(-1, 4)
-    parts, whole = shapely.get_parts(geometries, return_index=True)
-    holed = np.unique(whole[shapely.get_num_interior_rings(parts) > 0])
+    holes = shapely.get_num_interior_rings(geometries)
+    many = np.flatnonzero(shapely.get_type_id(geometries) == shapely.GeometryType.MULTIPOLYGON)
+    if len(many):
+        parts, whole = shapely.get_parts(geometries[many], return_index=True)
+        np.add.at(holes, many[whole], shapely.get_num_interior_rings(parts))
+    holed = np.flatnonzero(holes)
     if len(holed):
         vertices, owner = shapely.get_coordinates(geometries[holed], return_index=True)
         first = np.searchsorted(owner, np.arange(len(holed)))
