@@ -12,6 +12,7 @@ from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1.read_pb2 import BBox, Geometries
 from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.antimeridian import unwrapped, within_a_turn
+from rasterflight_server.plan.bounds import vertex_bounds
 from rasterflight_server.plan.crs import LONLAT, in_degrees, parse_crs, transform_geometries
 from rasterflight_server.types.lonlat import Box, crosses, lonlat_boxes
 
@@ -45,12 +46,16 @@ class Areas:
         self.crs = crs.name
         self.projjson = crs.projjson
         degrees = in_degrees(self.crs)
+        #: Which areas became MultiPolygons because they cross the antimeridian.
+        self.crossing: npt.NDArray[np.bool_]
         match message.WhichOneof("source"):
             case "bboxes":
-                self.geometries = _boxes(message.bboxes.values, field, degrees=degrees)
+                self.geometries, self.crossing = _boxes(message.bboxes.values, field, degrees=degrees)
             case "wkb":
-                geometries = _from_wkb(message.wkb.values, field)
-                self.geometries = within_a_turn(geometries, field) if degrees else geometries
+                self.geometries = _from_wkb(message.wkb.values, field)
+                self.crossing = np.zeros(len(self.geometries), dtype=bool)
+                if degrees:
+                    self.geometries, self.crossing = within_a_turn(self.geometries, field)
             case _:
                 self.geometries = np.empty(0, dtype=object)
         if not len(self.geometries):
@@ -92,7 +97,8 @@ class Areas:
     @property
     def lonlat_bounds(self) -> tuple[float, float, float, float]:
         """Bounds of all areas together in degrees."""
-        minx, miny, maxx, maxy = shapely.total_bounds(self._lonlat)
+        bounds = vertex_bounds(self._lonlat)
+        (minx, miny), (maxx, maxy) = bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)
         return float(minx), float(miny), float(maxx), float(maxy)
 
     def match(self, footprints: npt.NDArray[np.object_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -105,7 +111,7 @@ class Areas:
     @cached_property
     def _lonlat(self) -> npt.NDArray[np.object_]:
         lonlat = self.to_crs(LONLAT)
-        finite = np.isfinite(shapely.bounds(lonlat)).all(axis=1)
+        finite = np.isfinite(vertex_bounds(lonlat)).all(axis=1)
         if not finite.all():
             first = int(np.argmin(finite))
             raise RequestError(
@@ -117,15 +123,19 @@ class Areas:
         return unwrapped(lonlat, self.geometries, self.crs)
 
 
-def _boxes(boxes: Sequence[BBox], field: str, *, degrees: bool) -> npt.NDArray[np.object_]:
+def _boxes(
+    boxes: Sequence[BBox], field: str, *, degrees: bool
+) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.bool_]]:
+    """Boxes as polygons, and which of them cross the antimeridian."""
     bounds = [check_bbox(box, f"{field}.bboxes[{number}]", degrees=degrees) for number, box in enumerate(boxes)]
     shapes = np.asarray(shapely.box(*np.array(bounds).reshape(-1, 4).T), dtype=object).reshape(-1)
-    if degrees:
-        for index, box in enumerate(bounds):
-            parts = lonlat_boxes(box)
-            if parts != [box]:
-                shapes[index] = shapely.MultiPolygon([shapely.box(*part) for part in parts])
-    return shapes
+    crossing = np.zeros(len(shapes), dtype=bool)
+    for index, box in enumerate(bounds if degrees else ()):
+        parts = lonlat_boxes(box)
+        if parts != [box]:
+            shapes[index] = shapely.MultiPolygon([shapely.box(*part) for part in parts])
+            crossing[index] = True
+    return shapes, crossing
 
 
 def check_bbox(box: BBox, field: str, *, degrees: bool) -> Box:
@@ -182,8 +192,10 @@ def _complaint(geometry: shapely.Geometry | None, *, empty: bool) -> tuple[str, 
 
 
 def _testable(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
-    """The geometries for an intersection test: invalid ones give way to their envelope, which holds all that they hold."""
+    """The geometries for an intersection test: invalid ones give way to their bounds, which hold all that they hold."""
     flawed = ~shapely.is_valid(geometries) & ~shapely.is_missing(geometries)
     if not flawed.any():
         return geometries
-    return np.where(flawed, shapely.envelope(geometries), geometries)
+    found = geometries.copy()
+    found[flawed] = shapely.box(*vertex_bounds(geometries[flawed]).T)
+    return found

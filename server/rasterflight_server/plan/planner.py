@@ -15,11 +15,12 @@ from rasterflight_server.errors import NoDataError, RequestError, ServiceError
 from rasterflight_server.plan.areas import Areas
 from rasterflight_server.plan.bandfields import band_fields
 from rasterflight_server.plan.blocks import block_windows
+from rasterflight_server.plan.bounds import vertex_bounds
 from rasterflight_server.plan.crs import same_crs
 from rasterflight_server.plan.cutouts import BandSource, GridCut, Record, RecordCut
 from rasterflight_server.plan.request import Request
 from rasterflight_server.plan.validity import witnesses
-from rasterflight_server.plan.windows import geometry_windows
+from rasterflight_server.plan.windows import geometry_windows, part_windows
 from rasterflight_server.types import Asset, Grid, Window
 from rasterflight_server.types.lonlat import Box
 
@@ -229,7 +230,7 @@ def _check_grid(request: Request, grid: Grid, record: Record, asset: str) -> Non
 
 def _cut(request: Request, grid: Grid, bands: list[BandSource], areas: npt.NDArray[np.int64]) -> GridCut:
     if request.areas is not None:
-        windows = geometry_windows(_placed(request.areas, areas, grid), grid)
+        windows = _windows(request.areas, areas, grid)
         overlap = (windows[:, 2] > 0) & (windows[:, 3] > 0)
         return GridCut(grid, tuple(bands), areas[overlap], windows[overlap])
     if request.windows is None:
@@ -246,9 +247,19 @@ def _cut(request: Request, grid: Grid, bands: list[BandSource], areas: npt.NDArr
     )
 
 
+def _windows(areas: Areas, numbers: npt.NDArray[np.int64], grid: Grid) -> npt.NDArray[np.int64]:
+    geometries = _placed(areas, numbers, grid)
+    windows = geometry_windows(geometries, grid)
+    crossing = areas.crossing[numbers]
+    if crossing.any():
+        # one side is on the raster, and the other would stretch the window to its edge
+        windows[crossing] = part_windows(geometries[crossing], grid)
+    return windows
+
+
 def _placed(areas: Areas, numbers: npt.NDArray[np.int64], grid: Grid) -> npt.NDArray[np.object_]:
     geometries = areas.to_crs(grid.crs or "")[numbers]
-    finite = np.isfinite(shapely.bounds(geometries)).all(axis=1) if len(geometries) else np.ones(0, dtype=bool)
+    finite = np.isfinite(vertex_bounds(geometries)).all(axis=1)
     if not finite.all():
         raise RequestError(
             ErrorCode.BAD_GEOMETRY,
