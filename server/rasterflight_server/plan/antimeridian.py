@@ -32,7 +32,10 @@ def within_a_turn(geometries: Geometries, field: str) -> tuple[Geometries, npt.N
     """
     west, _, east, _ = vertex_bounds(geometries).T
     beyond = ((west < -HALF_TURN - _NOISE) | (east > HALF_TURN + _NOISE)) & (west >= -TURN) & (east <= TURN)
-    found, cut = geometries.copy(), np.zeros(len(geometries), dtype=bool)
+    cut = np.zeros(len(geometries), dtype=bool)
+    if not beyond.any():
+        return geometries, cut
+    found = geometries.copy()
     for index in np.flatnonzero(beyond):
         shift = TURN if east[index] <= -HALF_TURN else -TURN if west[index] >= HALF_TURN else 0.0
         if shift:
