@@ -190,9 +190,13 @@ def test_other_rpcs(raw: fl.FlightClient) -> None:
     expected = {
         "path": ("COLLECTION_NOT_FOUND", "collection", "did you mean 'naip'?"),
         "two parts": ("BAD_REQUEST", "path", "the path has 2 parts"),
-        "action": ("BAD_REQUEST", "action", "there is no action 'explode' (actions here: healthcheck, stats)"),
+        "action": (
+            "BAD_REQUEST",
+            "action",
+            "there is no action 'explode' (actions here: healthcheck, stats, upload.drop)",
+        ),
         "junk ticket": ("BAD_REQUEST", "ticket", "neither a google.protobuf.Any nor"),
-        "put": ("BAD_REQUEST", "", "does not offer DoPut (send geometries inside the ticket)"),
+        "put": ("BAD_REQUEST", "path", 'nothing can be put there (areas are put to the path ["areas"])'),
         "exchange": ("BAD_REQUEST", "ticket", "the ticket holds 'nothing'"),
     }
     for name, call in calls.items():

@@ -7,6 +7,7 @@ from typing import Any
 import arro3.core
 import geoarrow.rust.core
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -28,9 +29,31 @@ def table(field: pa.Field, storage: pa.Array, **others: Any) -> pa.Table:
     return pa.Table.from_arrays([pa.array(values) for values in columns.values()], schema=pa.schema(fields))
 
 
+def nowhere(y: float) -> shapely.Polygon:
+    """A polygon with a coordinate that is no number."""
+    with np.errstate(invalid="ignore"):
+        return shapely.Polygon([(0, 0), (1, y), (1, 1)])
+
+
 def wkb(series: gpd.GeoSeries, kind: pa.DataType | None = None) -> pa.Array:
     """A plain array of WKB."""
     return pa.array(list(series.to_wkb()), kind or pa.binary())
+
+
+def dense_union(*shapes: shapely.Geometry) -> pa.Array:
+    """Storage of geoarrow.geometry, with a child for each type that occurs."""
+    kinds = {"Point": 1, "Polygon": 3, "MultiPoint": 4, "MultiPolygon": 6}
+    present = list(dict.fromkeys(shape.geom_type for shape in shapes))
+    children, places = [], {}
+    for kind in present:
+        here = [index for index, shape in enumerate(shapes) if shape.geom_type == kind]
+        places.update((index, place) for place, index in enumerate(here))
+        children.append(
+            pa.array(gpd.GeoSeries([shapes[index] for index in here]).to_arrow(geometry_encoding="geoarrow"))
+        )
+    ids = pa.array([kinds[shape.geom_type] for shape in shapes], pa.int8())
+    offsets = pa.array([places[index] for index in range(len(shapes))], pa.int32())
+    return pa.UnionArray.from_dense(ids, offsets, children, present, [kinds[kind] for kind in present])
 
 
 #: Tables of a GeoDataFrame with the columns "name" and "geometry"; they say its CRS.

@@ -8,6 +8,7 @@ import shapely
 from rasterflight import errors
 from rasterflight._crs import crs_text
 from rasterflight._geometries import areas_from
+from support.geoarrow import nowhere
 
 BOX = (0.0, 1.0, 2.0, 3.0)
 SQUARE = shapely.box(*BOX)
@@ -145,9 +146,9 @@ def test_crs_as_text():
         ((190, 0, -170, 1), "is inverted"),
         ([BOX, (170, 3, -170, 1)], "geometry 2: bbox .* is inverted"),
         (shapely.Polygon(), "geometry 1 is empty"),
-        ([SQUARE, shapely.Polygon([(0, 0), (1, float("nan")), (1, 1)])], "geometry 2 has a coordinate that is NaN"),
+        ([SQUARE, nowhere(np.nan)], "geometry 2 has a coordinate that is NaN"),
         (
-            [SQUARE, BOX, shapely.Polygon([(0, 0), (1, float("inf")), (1, 1)])],
+            [SQUARE, BOX, nowhere(np.inf)],
             "geometry 3 has a coordinate that is NaN",
         ),
         ([BOX, None], "geometry 2 is missing"),

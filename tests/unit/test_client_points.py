@@ -12,7 +12,7 @@ import shapely
 
 from rasterflight import errors
 from rasterflight._points import check_point_columns, point_sets, points_from
-from support.geoarrow import ARRAYS, PLAIN_ARRAYS, PLAIN_TABLES, TABLES, extension, table
+from support.geoarrow import ARRAYS, PLAIN_ARRAYS, PLAIN_TABLES, TABLES, dense_union, extension, table
 
 X, Y = [1.0, -2.5, 3.25], [4.0, 5.5, -6.75]
 XY = list(zip(X, Y, strict=True))
@@ -291,22 +291,11 @@ def test_further_dimensions_are_left_behind(dims, interleaved):
     check(points_from(table(*extension("point", storage, crs="EPSG:2263"))), "EPSG:2263")
 
 
-def union(*shapes):
-    """A geoarrow.geometry union with a child for each type that occurs."""
-    kinds = {"Point": 1, "Polygon": 3, "MultiPoint": 4}
-    present = list(dict.fromkeys(shape.geom_type for shape in shapes))
-    of_kind = {kind: [shape for shape in shapes if shape.geom_type == kind] for kind in present}
-    children = [pa.array(gpd.GeoSeries(of_kind[kind]).to_arrow(geometry_encoding="geoarrow")) for kind in present]
-    ids = pa.array([kinds[shape.geom_type] for shape in shapes], pa.int8())
-    offsets = pa.array([of_kind[shape.geom_type].index(shape) for shape in shapes], pa.int32())
-    return pa.UnionArray.from_dense(ids, offsets, children, present, [kinds[kind] for kind in present])
-
-
 def test_a_union_of_points():
-    mixed = union(shapely.MultiPoint(XY[:1]), POINTS[1], POINTS[2])
+    mixed = dense_union(shapely.MultiPoint(XY[:1]), POINTS[1], POINTS[2])
     field, storage = extension("geometry", mixed, crs="EPSG:2263")
     check(points_from(table(field, storage)), "EPSG:2263")
-    field, storage = extension("geometry", union(POINTS[0], shapely.box(0, 0, 1, 1)), crs="EPSG:2263")
+    field, storage = extension("geometry", dense_union(POINTS[0], shapely.box(0, 0, 1, 1)), crs="EPSG:2263")
     with pytest.raises(errors.BadGeometryError, match="point 1 is a Polygon"):
         points_from(table(field, storage))
 

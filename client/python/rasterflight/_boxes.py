@@ -1,6 +1,5 @@
 """Boxes ``(minx, miny, maxx, maxy)``; one across the antimeridian has minx > 0 > maxx."""
 
-import numbers
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ def is_box(value: Any) -> bool:
         isinstance(value, Sequence | np.ndarray)
         and not isinstance(value, str | bytes)
         and len(value) == _SIZE
-        and all(isinstance(number, numbers.Real) for number in value)
+        and all(isinstance(number, int | float | np.integer | np.floating) for number in value)
     )
 
 

@@ -202,9 +202,13 @@ class Collection:
         Parameters
         ----------
         geometries
-            Areas to cut out of each record: a bbox tuple ``(minx, miny, maxx, maxy)``, a Shapely geometry, WKB bytes,
-            a GeoJSON dict, a list of these, a GeoSeries or a GeoDataFrame; Polygons and MultiPolygons only. They are
-            numbered from 1 (``geometry_id``). None, and no windows: the whole of each record.
+            Areas to cut out of each record: a bbox tuple ``(minx, miny, maxx, maxy)``, a Shapely geometry, WKB or EWKB
+            bytes, a GeoJSON dict, or a list of these; a GeoSeries or GeoDataFrame; an Arrow array (WKB, or any encoding
+            of GeoArrow); a pandas DataFrame, or any table or stream with ``__arrow_c_stream__`` (pyarrow, Polars, a
+            DuckDB relation, geoarrow). Polygons and MultiPolygons only, Z and M are left behind. They are numbered from
+            1 (``geometry_id``). None, and no windows: the whole of each record. In a CRS of degrees, areas may cross
+            the antimeridian: a bbox with minx > 0 > maxx, and any area by longitudes beyond 180 or -180. They are cut
+            there, so that records on both sides answer; a polygon that crosses itself as well is an error.
         bands
             Names of the bands, in the order in which they come back; one may come as text.
         windows
@@ -215,9 +219,12 @@ class Collection:
             then only filter.
         geometry_crs
             CRS of the geometries: text that PROJ understands, an EPSG number, an object with ``to_wkt()``. ``"auto"``:
-            that of the GeoDataFrame; for everything else lon/lat (OGC:CRS84).
+            what a GeoDataFrame, a GeoSeries, a table or a GeoArrow array says, and it must; for everything else lon/lat
+            (OGC:CRS84). An SRID inside EWKB is ignored.
         geometry_column
-            The column of a GeoDataFrame that holds the areas; None: its active geometry.
+            The column of a GeoDataFrame or table that holds the areas. None: the active geometry of a GeoDataFrame, the
+            only column of a table that says it holds geometries (GeoArrow, GeoParquet), or the primary one of
+            GeoParquet; a plain column of WKB has to be named.
         target_crs
             CRS of the pixels, as an EPSG number or text; None: each record's own.
         all_touched
@@ -341,7 +348,7 @@ class Collection:
         geopandas.GeoDataFrame
             A row per (record, area, band): ``record_id, datetime`` (UTC), ``cloud_cover, collection, geometry_id,
             geometry, band, data`` (2-D array in the dtype of the file; with ``masked=True`` a ``numpy.ma.MaskedArray``),
-            ``transform`` (affine.Affine of ``data``), then the other columns of a GeoDataFrame of areas. The frame has the CRS of the areas, or ``target_crs``.
+            ``transform`` (affine.Affine of ``data``), then the other columns of a GeoDataFrame or table of areas. The frame has the CRS of the areas, or ``target_crs``.
             Without areas, ``geometry`` is the outline of ``data``, in the CRS of the records.
             ``attrs["rasterflight_errors"]`` lists what is missing, if anything is.
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from rasterflight._geoarrow import Encoding, is_wkb, primary_column, told_encoding
 from rasterflight._native import DEPTH, UnreadableError, native_shapes, union_shapes
-from rasterflight._shapes import shapes_from_wkb, shapes_from_wkt
+from rasterflight._shapes import field_of, shapes_from_wkb, shapes_from_wkt
 from rasterflight.errors import BadGeometryError, BadRequestError
 
 _SOME = 8
@@ -132,14 +132,14 @@ def _decoded(storage: Any, encoding: str, what: str, first: int) -> np.ndarray:
         return shapes_from_wkt(storage.to_pylist(), what, first)
     if encoding != "geometry" and encoding not in DEPTH:
         raise BadGeometryError(
-            f"geoarrow.{encoding} is not read here", field=f"{what}s", hint="write the column as geoarrow.wkb"
+            f"geoarrow.{encoding} is not read here", field=field_of(what), hint="write the column as geoarrow.wkb"
         )
     try:
         return _native(storage, encoding)
     except UnreadableError as error:
         index = first + _first_unreadable(storage, encoding)
         raise BadGeometryError(
-            f"{what} {index} cannot be read as geoarrow.{encoding}: {error}", field=f"{what}s"
+            f"{what} {index} cannot be read as geoarrow.{encoding}: {error}", field=field_of(what)
         ) from None
 
 

@@ -1,6 +1,5 @@
 """The CRS of coordinates: as people write it, as data says it, and what holds when both speak."""
 
-import importlib.util
 import json
 import numbers
 from collections.abc import Mapping
@@ -87,11 +86,11 @@ def _same(one: str, other: str) -> bool:
     """Whether x and y mean the same in both; without pyproj, whether they are written the same."""
     if one.casefold() == other.casefold():
         return True
-    if importlib.util.find_spec("pyproj") is None:
+    try:
+        from pyproj import CRS
+        from pyproj.exceptions import CRSError
+    except ImportError:
         return False
-    from pyproj import CRS
-    from pyproj.exceptions import CRSError
-
     try:
         return bool(CRS.from_user_input(one).equals(CRS.from_user_input(other), ignore_axis_order=True))
     except CRSError:

@@ -46,7 +46,8 @@ def native_shapes(encoding: str, storage: pa.Array) -> np.ndarray:
     offsets, xy = unnest(storage.filter(pa.array(valid)), DEPTH[encoding])
     kind = shapely.GeometryType[encoding.upper()]
     try:
-        found = shapely.from_ragged_array(kind, xy, tuple(reversed(offsets)) or None)
+        with np.errstate(invalid="ignore"):  # NaN is found by those who know the number of the geometry
+            found = shapely.from_ragged_array(kind, xy, tuple(reversed(offsets)) or None)
     except (ValueError, shapely.errors.ShapelyError) as error:
         raise UnreadableError(str(error)) from None
     shapes = np.empty(len(storage), object)
@@ -65,7 +66,12 @@ def union_shapes(storage: pa.Array) -> np.ndarray:
     if not pa.types.is_union(storage.type) or storage.type.mode != "dense":
         raise UnreadableError(f"geoarrow.geometry is stored as {storage.type}, expected a dense union")
     shapely = need("shapely", "geo")
-    ids, places = np.asarray(storage.type_codes), np.asarray(storage.offsets)
+    if not len(storage):
+        return np.empty(0, object)
+    # from the buffers: in a slice, type_codes and offsets of pyarrow begin at the wrong place
+    rows = slice(storage.offset, storage.offset + len(storage))
+    _, ids_buffer, places_buffer = storage.buffers()[:3]
+    ids, places = np.frombuffer(ids_buffer, np.int8)[rows], np.frombuffer(places_buffer, np.int32)[rows]
     shapes = np.empty(len(storage), object)
     for child, code in enumerate(storage.type.type_codes):
         here = ids == code
@@ -110,7 +116,7 @@ def _coordinates(array: pa.Array) -> np.ndarray:
         return np.column_stack([x, y])
     if pa.types.is_fixed_size_list(array.type) and array.type.list_size >= 2:  # noqa: PLR2004, x and y
         size = array.type.list_size
-        return floats(array.flatten()).reshape(-1, size)[:, :2]
+        return np.ascontiguousarray(floats(array.flatten()).reshape(-1, size)[:, :2])
     raise UnreadableError(f"{array.type} holds no x and y")
 
 

@@ -30,18 +30,19 @@ def own_rows(columns: Any, rows: np.ndarray) -> Any:
     pandas = need("pandas", "geo")
     taken = columns.take(pa.array(rows))
     # column by column, so that one name may stand for several
-    series = [_series(field, column) for field, column in zip(taken.schema, taken.columns, strict=True)]
+    series = [
+        _series(field, column, nullable=whole.null_count > 0)
+        for field, column, whole in zip(taken.schema, taken.columns, columns.columns, strict=True)
+    ]
     return pandas.concat(series, axis=1, keys=taken.schema.names)
 
 
-def _series(field: pa.Field, column: pa.ChunkedArray) -> Any:
+def _series(field: pa.Field, column: pa.ChunkedArray, *, nullable: bool) -> Any:
     encoding = told_encoding(field)
     if encoding is not None and encoding.name in _GEOMETRIES:
         shapes = column_shapes(map(storage_of, column.chunks), encoding, f"{field.name} of geometry", 1)
         return need("geopandas", "geo").GeoSeries(shapes, crs=encoding.crs)
-    if column.null_count:
-        return column.to_pandas(types_mapper=_nullable().get)
-    return column.to_pandas()
+    return column.to_pandas(types_mapper=_nullable().get if nullable else None)
 
 
 def _nullable() -> dict[pa.DataType, Any]:

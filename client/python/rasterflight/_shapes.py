@@ -17,6 +17,11 @@ def is_shape(kind: type) -> bool:
     return hasattr(kind, "geom_type") and hasattr(kind, "wkb")
 
 
+def field_of(what: str) -> str:
+    """Field of the request that holds what errors call "point", or anything else."""
+    return "points" if what == "point" else "geometries"
+
+
 def object_array(items: Any) -> np.ndarray:
     """Hold objects one by one, whatever NumPy could make of them."""
     array = np.empty(len(items), object)
@@ -94,7 +99,7 @@ def _decoded(decode: Any, form: str, values: Any, what: str, first: int) -> np.n
                 decode(value, on_invalid="raise")
             except (shapely.errors.ShapelyError, TypeError) as error:
                 raise BadGeometryError(
-                    f"{what} {first + index} is no valid {form}: {error}", field=f"{what}s"
+                    f"{what} {first + index} is no valid {form}: {error}", field=field_of(what)
                 ) from None
         raise
 

@@ -19,9 +19,10 @@ from rasterflight_server.encode.records import RecordsStream
 from rasterflight_server.errors import RequestError, ServiceError
 from rasterflight_server.flight.actions import ACTIONS, run_action
 from rasterflight_server.flight.boundary import guard
-from rasterflight_server.flight.calls import CallFactory, request_id
+from rasterflight_server.flight.calls import CallFactory, caller, request_id
 from rasterflight_server.flight.exchange import PointsExchange
 from rasterflight_server.flight.service import Service, is_records, shard_requests
+from rasterflight_server.flight.uploads import receive_areas
 from rasterflight_server.plan.estimate import estimate, estimate_points
 from rasterflight_server.plan.planner import plan_read
 from rasterflight_server.plan.request import Request
@@ -58,7 +59,7 @@ class FlightServer(fl.FlightServerBase):
         with guard(context, request_id(context)):
             if descriptor.descriptor_type == fl.DescriptorType.PATH:
                 return self._collection_info(self.service.collection(_collection_name(descriptor)))
-            request, collection = self.service.request(descriptor.command)
+            request, collection = self.service.request(descriptor.command, caller(context))
             if is_records(request):
                 return self._records_info(collection, request, descriptor)
             if request.points is not None:
@@ -73,7 +74,7 @@ class FlightServer(fl.FlightServerBase):
         """Stream the rows that a ticket asks for."""
         call = request_id(context)
         with guard(context, call):
-            request, collection = self.service.request(ticket.ticket)
+            request, collection = self.service.request(ticket.ticket, caller(context))
             if is_records(request):
                 records = RecordsStream(collection, request)
                 return fl.GeneratorStream(records.schema, self._send_records(context, call, records))
@@ -83,15 +84,23 @@ class FlightServer(fl.FlightServerBase):
     def do_action(self, context: fl.ServerCallContext, action: fl.Action) -> Iterator[bytes]:
         """Run an action; see ``list_actions``."""
         with guard(context, request_id(context)):
-            return iter([run_action(self.service, action.type)])
+            return iter([run_action(self.service, action.type, action.body.to_pybytes(), caller(context))])
 
     def list_actions(self, context: fl.ServerCallContext) -> list[tuple[str, str]]:  # noqa: ARG002 - Flight's signature
         """The actions."""
         return [(name, about) for name, (about, _) in ACTIONS.items()]
 
-    def do_put(self, context: fl.ServerCallContext, *_: Any) -> None:
-        """Refused: this server takes no uploads."""
-        self._refuse(context, "DoPut", "send geometries inside the ticket")
+    def do_put(
+        self,
+        context: fl.ServerCallContext,
+        descriptor: fl.FlightDescriptor,
+        reader: fl.MetadataRecordBatchReader,
+        writer: fl.FlightMetadataWriter,
+    ) -> None:
+        """Take areas in for requests to come; see ``rasterflight.v1.Upload``."""
+        with guard(context, request_id(context)):
+            answer = receive_areas(self.service.uploads, caller(context), descriptor, reader)
+            writer.write(answer.SerializeToString())
 
     def do_exchange(
         self,
@@ -103,15 +112,11 @@ class FlightServer(fl.FlightServerBase):
         """Take points, and give values; see ``PointsExchange``."""
         call = request_id(context)
         with guard(context, call):
-            request, collection = self.service.request(descriptor.command or b"")
+            request, collection = self.service.request(descriptor.command or b"", caller(context))
             exchange = PointsExchange(self.service, collection, request)
             writer.begin(exchange.schema)
             for batch, progress in self._send(context, call, exchange.batches(reader, _check(context))):
                 writer.write_with_metadata(batch, progress)
-
-    def _refuse(self, context: fl.ServerCallContext, rpc: str, hint: str) -> None:
-        with guard(context, request_id(context)):
-            raise RequestError(ErrorCode.BAD_REQUEST, f"this server does not offer {rpc}", hint=hint)
 
     def _send(
         self, context: fl.ServerCallContext, call: str, batches: Generator[tuple[pa.RecordBatch, Progress]]

@@ -16,6 +16,7 @@ from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.planner import ReadPlan, plan_read
 from rasterflight_server.plan.request import Request, parse_request
 from rasterflight_server.plan.sampling import PointPlan
+from rasterflight_server.plan.uploads import Uploads
 from rasterflight_server.read.workers import Workers
 from rasterflight_server.telemetry import Telemetry
 
@@ -39,6 +40,7 @@ class Service:
         self.collections = dict(collections)
         self.telemetry = Telemetry()
         self.workers = Workers(self.telemetry)
+        self.uploads = Uploads()
         self._budget = LookaheadBudget(LOOKAHEAD_BUDGET)
 
     def collection(self, name: str) -> Collection:
@@ -61,8 +63,13 @@ class Service:
                 hint=f"did you mean {near[0]!r}?" if near else f"collections here: {there}",
             ) from None
 
-    def request(self, ticket: bytes) -> tuple[Request, Collection]:
+    def request(self, ticket: bytes, caller: str = "") -> tuple[Request, Collection]:
         """Read and check a ticket.
+
+        Parameters
+        ----------
+        caller
+            Whose uploads the ticket may refer to.
 
         Raises
         ------
@@ -73,7 +80,8 @@ class Service:
             message = unpack(ticket)
         except TicketError as error:
             raise RequestError(ErrorCode.BAD_REQUEST, str(error), field="ticket") from None
-        request = parse_request(message)
+        self.uploads.forget_expired()
+        request = parse_request(message, lambda upload_id, field: self.uploads.find(upload_id, caller, field))
         collection = self.collection(request.collection)
         if request.snapshot and request.snapshot != collection.snapshot:
             raise RequestError(

@@ -9,6 +9,7 @@ from shapely.affinity import translate
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
+from rasterflight_server.plan.bounds import vertex_bounds
 from rasterflight_server.plan.crs import LONLAT, transform_points
 from rasterflight_server.types.lonlat import HALF_TURN, TURN
 
@@ -18,21 +19,22 @@ _NOISE: Final = 1e-9
 Geometries = npt.NDArray[np.object_]
 
 
-def within_a_turn(geometries: Geometries, field: str) -> Geometries:
+def within_a_turn(geometries: Geometries, field: str) -> tuple[Geometries, npt.NDArray[np.bool_]]:
     """Polygons in degrees with all longitudes between -180 and 180: what lies beyond comes back in on the other side.
 
     A polygon that crosses the antimeridian by longitudes beyond 180 (or -180) becomes a MultiPolygon of both sides. One
-    that reaches further than a turn is left as it is: degrees are not what its coordinates are.
+    that reaches further than a turn is left as it is: degrees are not what its coordinates are. Also says which were cut.
 
     Raises
     ------
     RequestError
         BAD_GEOMETRY: a polygon crosses the antimeridian and itself, so that it is not clear what is inside.
     """
-    west, _, east, _ = shapely.bounds(geometries).T
+    west, _, east, _ = vertex_bounds(geometries).T
     beyond = ((west < -HALF_TURN - _NOISE) | (east > HALF_TURN + _NOISE)) & (west >= -TURN) & (east <= TURN)
+    cut = np.zeros(len(geometries), dtype=bool)
     if not beyond.any():
-        return geometries
+        return geometries, cut
     found = geometries.copy()
     for index in np.flatnonzero(beyond):
         shift = TURN if east[index] <= -HALF_TURN else -TURN if west[index] >= HALF_TURN else 0.0
@@ -47,8 +49,8 @@ def within_a_turn(geometries: Geometries, field: str) -> Geometries:
                 field=field,
                 hint="cut it at the antimeridian, or mend it with shapely.make_valid",
             )
-        found[index] = _cut(geometries[index])
-    return found
+        found[index], cut[index] = _cut(geometries[index]), True
+    return found, cut
 
 
 def unwrapped(lonlat: Geometries, geometries: Geometries, crs: str) -> Geometries:
@@ -62,7 +64,7 @@ def unwrapped(lonlat: Geometries, geometries: Geometries, crs: str) -> Geometrie
     geometries, crs
         The same as they were given.
     """
-    west, _, east, _ = shapely.bounds(lonlat).T
+    west, _, east, _ = vertex_bounds(lonlat).T
     torn = np.flatnonzero(east - west > HALF_TURN)
     if not len(torn):
         return lonlat

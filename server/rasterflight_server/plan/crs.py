@@ -67,7 +67,7 @@ def transform_geometries(geometries: npt.NDArray[np.object_], source: str, targe
     A vertex that the target cannot express becomes infinite.
     """
     if same_crs(source, target):
-        return shapely.force_2d(geometries)
+        return shapely.force_2d(geometries) if shapely.has_z(geometries).any() else geometries
     coordinates = _transform(shapely.get_coordinates(geometries), source, target)
     return shapely.transform(geometries, lambda _: coordinates, include_z=False)
 

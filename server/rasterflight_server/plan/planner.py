@@ -15,14 +15,19 @@ from rasterflight_server.errors import NoDataError, RequestError, ServiceError
 from rasterflight_server.plan.areas import Areas
 from rasterflight_server.plan.bandfields import band_fields
 from rasterflight_server.plan.blocks import block_windows
+from rasterflight_server.plan.bounds import vertex_bounds
 from rasterflight_server.plan.crs import same_crs
 from rasterflight_server.plan.cutouts import BandSource, GridCut, Record, RecordCut
 from rasterflight_server.plan.request import Request
 from rasterflight_server.plan.validity import witnesses
-from rasterflight_server.plan.windows import geometry_windows
+from rasterflight_server.plan.windows import geometry_windows, part_windows
 from rasterflight_server.types import Asset, Grid, Window
 from rasterflight_server.types.lonlat import Box
 
+#: Pairs of record and area of one request: what a plan holds of each takes some 50 bytes.
+MAX_CHIPS = 20_000_000
+#: Pairs of record and area that are tested at a time, at the most.
+_PAIRS_TOGETHER = 8_000_000
 _NO_AREAS: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
 
@@ -86,21 +91,61 @@ class Selection:
 
 
 def select(collection: Collection, request: Request) -> Selection:
-    """Find the records that match the filters and, by their footprints, the areas; there may be none."""
+    """Find the records that match the filters and, by their footprints, the areas; there may be none.
+
+    Raises
+    ------
+    RequestError
+        LIMIT_EXCEEDED: there are more pairs of record and area than one request may have.
+    """
     hits = matching(collection, request, None if request.areas is None else request.areas.lonlat_bounds)
     if request.areas is None:
         return Selection(hits, None)
-    footprint, area = request.areas.match(_footprints(hits))
-    first_of_each = np.flatnonzero(np.diff(footprint)) + 1
-    return Selection(hits.take(pa.array(np.unique(footprint))), np.split(area, first_of_each))
+    return _joined(hits, request.areas)
+
+
+def _joined(hits: pa.Table, areas: Areas) -> Selection:
+    """The records that areas intersect, each with the numbers of these areas."""
+    kept: list[npt.NDArray[np.int64]] = []
+    found: list[npt.NDArray[np.int64]] = []
+    pairs = 0
+    for rows, footprint, area in _matches(hits, areas):
+        pairs += len(area)
+        if pairs > MAX_CHIPS:
+            raise RequestError(
+                ErrorCode.LIMIT_EXCEEDED,
+                f"there are more than {MAX_CHIPS} pairs of record and area",
+                field=areas.field,
+                hint="narrow the records by filters, or ask for parts of the areas one after the other",
+            )
+        matched, starts = np.unique(footprint, return_index=True)
+        kept.append(rows[matched])
+        found.extend(np.split(area, starts[1:]) if len(matched) else [])
+    return Selection(_taken(hits, kept), found)
+
+
+def _matches(
+    hits: pa.Table, areas: Areas
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Rows of hits, and pairs (index of row, number of area) that intersect; some hits at a time, so that pairs stay few."""
+    together = max(1, _PAIRS_TOGETHER // len(areas))
+    for first in range(0, len(hits), together):
+        some = hits.slice(first, together)
+        # Bounds first: most footprints need not even be parsed.
+        near = areas.near(np.stack([some[side].to_numpy() for side in ("xmin", "ymin", "xmax", "ymax")], axis=1))
+        yield first + near, *areas.match(_footprints(some.take(pa.array(near))))
+
+
+def _taken(hits: pa.Table, rows: Sequence[npt.NDArray[np.int64]]) -> pa.Table:
+    return hits.take(pa.array(np.concatenate([_NO_AREAS, *rows])))
 
 
 def matching(collection: Collection, request: Request, bounds: Box | None = None, margin: float = 0.0) -> pa.Table:
     """Find the records that match the filters; ``bounds`` and ``margin`` as ``Collection.select`` takes them."""
     hits = collection.select(request.filters, bounds, margin)
     for areas in request.filter_areas:
-        footprint, _ = areas.match(_footprints(hits))
-        hits = hits.take(pa.array(np.unique(footprint)))
+        rows = [rows[np.unique(footprint)] for rows, footprint, _ in _matches(hits, areas)]
+        hits = _taken(hits, rows)
     return hits
 
 
@@ -132,7 +177,7 @@ def _cut_records(
     collection: Collection, request: Request, entries: Sequence[BandEntry], selection: Selection
 ) -> Iterator[RecordCut]:
     hits = selection.hits
-    areas = selection.areas or [_NO_AREAS] * len(hits)
+    areas = [_NO_AREAS] * len(hits) if selection.areas is None else selection.areas
     times = hits["datetime"].cast(pa.int64()).to_pylist()
     columns = (hits["row"].to_pylist(), hits["id"].to_pylist(), times, hits["cloud_cover"].to_pylist())
     for position, facts in enumerate(zip(*columns, strict=True)):
@@ -229,7 +274,7 @@ def _check_grid(request: Request, grid: Grid, record: Record, asset: str) -> Non
 
 def _cut(request: Request, grid: Grid, bands: list[BandSource], areas: npt.NDArray[np.int64]) -> GridCut:
     if request.areas is not None:
-        windows = geometry_windows(_placed(request.areas, areas, grid), grid)
+        windows = _windows(request.areas, areas, grid)
         overlap = (windows[:, 2] > 0) & (windows[:, 3] > 0)
         return GridCut(grid, tuple(bands), areas[overlap], windows[overlap])
     if request.windows is None:
@@ -246,9 +291,19 @@ def _cut(request: Request, grid: Grid, bands: list[BandSource], areas: npt.NDArr
     )
 
 
+def _windows(areas: Areas, numbers: npt.NDArray[np.int64], grid: Grid) -> npt.NDArray[np.int64]:
+    geometries = _placed(areas, numbers, grid)
+    windows = geometry_windows(geometries, grid)
+    crossing = areas.crossing[numbers]
+    if crossing.any():
+        # one side is on the raster, and the other would stretch the window to its edge
+        windows[crossing] = part_windows(geometries[crossing], grid)
+    return windows
+
+
 def _placed(areas: Areas, numbers: npt.NDArray[np.int64], grid: Grid) -> npt.NDArray[np.object_]:
-    geometries = areas.to_crs(grid.crs or "")[numbers]
-    finite = np.isfinite(shapely.bounds(geometries)).all(axis=1) if len(geometries) else np.ones(0, dtype=bool)
+    geometries = areas.to_crs(grid.crs or "", numbers)
+    finite = np.isfinite(vertex_bounds(geometries)).all(axis=1)
     if not finite.all():
         raise RequestError(
             ErrorCode.BAD_GEOMETRY,

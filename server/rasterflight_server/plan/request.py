@@ -22,6 +22,7 @@ from rasterflight_protocol.v1.read_pb2 import (
 from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.areas import Areas
 from rasterflight_server.plan.points import Points, check_bands, parse_points
+from rasterflight_server.plan.uploads import FindUpload, no_uploads
 from rasterflight_server.types import Window
 
 MIB = 1 << 20
@@ -65,8 +66,13 @@ class Request:
         return self.masked or self.scaled or (self.points is not None and self.points.sampling.wants_validity)
 
 
-def parse_request(message: ReadRequest) -> Request:
+def parse_request(message: ReadRequest, uploads: FindUpload = no_uploads) -> Request:
     """Check a ReadRequest field by field.
+
+    Parameters
+    ----------
+    uploads
+        Finds areas that went up before.
 
     Raises
     ------
@@ -85,12 +91,12 @@ def parse_request(message: ReadRequest) -> Request:
     return Request(
         collection=message.collection,
         bands=bands,
-        areas=Areas(message.geometries, "geometries") if where == "geometries" else None,
+        areas=Areas(message.geometries, "geometries", uploads) if where == "geometries" else None,
         windows=_windows(message) if where == "windows" else None,
         points=_points(message) if where == "points" else None,
         filters=list(message.filters),
         filter_areas=[
-            Areas(filter_.geometries, f"filters[{number}].geometries")
+            Areas(filter_.geometries, f"filters[{number}].geometries", uploads)
             for number, filter_ in enumerate(message.filters)
             if filter_.HasField("geometries")
         ],
