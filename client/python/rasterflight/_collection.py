@@ -11,6 +11,7 @@ from rasterflight._connection import Connection
 from rasterflight._geodataframe import check_columns, read_gdf
 from rasterflight._geometries import AUTO, Areas, crs_text
 from rasterflight._numpy import read_numpy
+from rasterflight._opening import open_stream, plan
 from rasterflight._plan import Plan, plan_from
 from rasterflight._progress import Bar
 from rasterflight._requests import (
@@ -162,7 +163,7 @@ class Collection:
         where = where_from(geometries, windows, geometry_crs, geometry_column)
         grid = grid_message(all_touched=all_touched, target_crs=target_crs, masked=masked, values=values)
         request = self._chips_request(where, bands, filters, grid)
-        return plan_from(self._connection.plan(request, timeout), self._connection.url)
+        return plan_from(plan(self._connection, request, timeout), self._connection.url)
 
     def read(
         self,
@@ -440,4 +441,4 @@ class Collection:
 
     def _open(self, request: ReadRequest, *, progress: bool, timeout: float | None) -> Stream:
         bar = Bar(self._name) if progress else None
-        return Stream(self._connection.open(request, timeout), self._connection.url, bar, self._owner)
+        return open_stream(self._connection, request, timeout, bar, self._owner)
