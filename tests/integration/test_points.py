@@ -384,6 +384,19 @@ def test_south_up_and_two_zones(tmp_path: Path) -> None:
         assert found["raster_crs"].to_pylist()[-1] == 3857
 
 
+def test_longitudes_are_counted_round(tmp_path: Path) -> None:
+    """Beyond 180 degrees a point lies where it would with a turn less, also on rasters that count from 0 to 360."""
+    write(tmp_path / "pacific.tif", Affine(1, 0, -180, 0, -1, 8), "EPSG:4326")
+    write(tmp_path / "turn.tif", Affine(45, 0, 0, 0, -1, 8), "EPSG:4326")
+    with rf.local({"made": index(tmp_path, {"p": {"B": "pacific.tif"}, "t": {"B": "turn.tif"}})}) as client:
+        found = client.collection("made").sample_points([(181.5, 6.5), (-178.5, 6.5)], "B")
+    assert list(zip(found["point_index"].to_pylist(), found["record_id"].to_pylist(), strict=True)) == [
+        (0, "p"), (1, "p"), (0, "t"), (1, "t"),
+    ]  # fmt: skip
+    assert found["value"].to_pylist() == [9.0, 9.0, 12.0, 12.0]
+    assert found["point_x"].to_pylist() == [181.5, -178.5] * 2
+
+
 def test_a_crs_without_a_code(made: rf.Collection) -> None:
     crs = "+proj=utm +zone=31 +ellps=intl +units=m +no_defs"
     found = made.sample_points(points(3) - (0, 150), "B", geometry_crs=crs, ids="r0")

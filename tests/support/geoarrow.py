@@ -1,7 +1,8 @@
 """The same geometries in every way in which Arrow data holds them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import arro3.core
@@ -27,6 +28,18 @@ def table(field: pa.Field, storage: pa.Array, **others: Any) -> pa.Table:
         field if name == "geometry" else pa.field(name, pa.array(values).type) for name, values in columns.items()
     ]
     return pa.Table.from_arrays([pa.array(values) for values in columns.values()], schema=pa.schema(fields))
+
+
+@contextmanager
+def registered_types() -> Iterator[None]:
+    """With the extension types of geoarrow.pyarrow known to pyarrow, as for all who import it."""
+    import geoarrow.pyarrow
+
+    geoarrow.pyarrow.register_extension_types()
+    try:
+        yield
+    finally:
+        geoarrow.pyarrow.unregister_extension_types()
 
 
 def nowhere(y: float) -> shapely.Polygon:
@@ -99,6 +112,9 @@ TABLES: dict[str, Callable[[gpd.GeoDataFrame], Any]] = {
         pa.table(frame.to_arrow()).combine_chunks().to_batches()[0]
     ),
 }
+
+#: Those that geoarrow.pyarrow cannot take: it knows no SRID.
+UNKNOWN_WHEN_REGISTERED = {"large wkb"}
 
 #: Tables with the same columns that cannot say a CRS; the geometry column has to be named.
 PLAIN_TABLES: dict[str, Callable[[gpd.GeoDataFrame], Any]] = {

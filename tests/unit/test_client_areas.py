@@ -3,7 +3,6 @@
 import json
 
 import duckdb
-import geoarrow.pyarrow
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -15,7 +14,19 @@ from hypothesis import strategies as st
 
 from rasterflight import errors
 from rasterflight._geometries import areas_from
-from support.geoarrow import ARRAYS, PLAIN_ARRAYS, PLAIN_TABLES, TABLES, dense_union, extension, nowhere, table, wkb
+from support.geoarrow import (
+    ARRAYS,
+    PLAIN_ARRAYS,
+    PLAIN_TABLES,
+    TABLES,
+    UNKNOWN_WHEN_REGISTERED,
+    dense_union,
+    extension,
+    nowhere,
+    registered_types,
+    table,
+    wkb,
+)
 
 HOLED = shapely.Polygon([(0, 0), (9, 0), (9, 9), (0, 9)], [[(1, 1), (2, 1), (2, 2)], [(4, 4), (5, 4), (5, 5), (4, 5)]])
 TWO = shapely.MultiPolygon([shapely.box(20.25, 20, 21, 21), HOLED])
@@ -37,15 +48,8 @@ def check(areas, frame, crs="EPSG:2263"):
 
 @pytest.fixture
 def registered():
-    geoarrow.pyarrow.register_extension_types()
-    yield
-    geoarrow.pyarrow.unregister_extension_types()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def unregistered():
-    """Importing geoarrow.pyarrow registers its types; most tests are of people who do not."""
-    geoarrow.pyarrow.unregister_extension_types()
+    with registered_types():
+        yield
 
 
 @pytest.mark.parametrize("frame", [POLYGONS, MULTIS, MIXED], ids=["polygons", "multipolygons", "mixed"])
@@ -59,7 +63,7 @@ def test_tables_say_their_crs_and_keep_their_columns(form, frame):
     assert areas.column_names == ["name"]
 
 
-@pytest.mark.parametrize("form", [form for form in TABLES if form != "large wkb"])  # geoarrow.pyarrow knows no SRID
+@pytest.mark.parametrize("form", [form for form in TABLES if form not in UNKNOWN_WHEN_REGISTERED])
 @pytest.mark.usefixtures("registered")
 def test_tables_with_registered_types(form):
     areas = areas_from(TABLES[form](MULTIS))

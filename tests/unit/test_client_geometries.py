@@ -93,7 +93,7 @@ def test_a_frame_says_its_crs_and_keeps_its_columns():
 def test_another_geometry_column():
     frame = FRAME.assign(hull=FRAME.geometry.envelope)
     assert list(areas_from(frame, geometry_column="hull").shapes) == list(frame.hull)
-    with pytest.raises(ValueError, match="no column 'hul'"):
+    with pytest.raises(ValueError, match=r"no column 'hul' \(the columns are: hull, name, ha, geometry\)"):
         areas_from(frame, geometry_column="hul")
     with pytest.raises(ValueError, match="the column 'ha' holds no geometries"):
         areas_from(frame, geometry_column="ha")

@@ -12,7 +12,17 @@ import shapely
 
 from rasterflight import errors
 from rasterflight._points import check_point_columns, point_sets, points_from
-from support.geoarrow import ARRAYS, PLAIN_ARRAYS, PLAIN_TABLES, TABLES, dense_union, extension, table
+from support.geoarrow import (
+    ARRAYS,
+    PLAIN_ARRAYS,
+    PLAIN_TABLES,
+    TABLES,
+    UNKNOWN_WHEN_REGISTERED,
+    dense_union,
+    extension,
+    registered_types,
+    table,
+)
 
 X, Y = [1.0, -2.5, 3.25], [4.0, 5.5, -6.75]
 XY = list(zip(X, Y, strict=True))
@@ -80,6 +90,14 @@ def test_tables_say_their_crs_and_keep_their_columns(form):
     found = points_from(TABLES[form](FRAME))
     crs = FRAME.crs.to_wkt() if form == "wkt" else "EPSG:2263"
     check(found, crs, {"name": ["a", "b", "c"]})
+
+
+@pytest.mark.parametrize("form", [form for form in TABLES if form not in UNKNOWN_WHEN_REGISTERED])
+def test_tables_with_registered_types(form):
+    with registered_types():
+        found = points_from(TABLES[form](FRAME))
+    assert (found.x.tolist(), found.y.tolist()) == (X, Y)
+    assert found.columns.column_names == ["name"]
 
 
 @pytest.mark.parametrize("form", PLAIN_TABLES)

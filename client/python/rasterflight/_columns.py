@@ -81,11 +81,14 @@ def column_index(schema: pa.Schema, name: str, keyword: str) -> int:
         return found[0]
     if found:
         raise BadRequestError(f"the table has {len(found)} columns named {name!r}", field=keyword, hint="rename them")
-    near = get_close_matches(str(name), schema.names, n=_SOME)
-    rest = [own for own in schema.names if own not in near]
-    raise BadRequestError(
-        f"the table has no column {name!r}", field=keyword, hint=f"the columns are: {_listed([*near, *rest])}"
-    )
+    raise BadRequestError(f"the table has no column {name!r}", field=keyword, hint=nearest_columns(name, schema.names))
+
+
+def nearest_columns(name: str, columns: Iterable[Any]) -> str:
+    """List columns for one who named another, the nearest first."""
+    names = list(map(str, columns))
+    near = get_close_matches(str(name), names, n=_SOME)
+    return f"the columns are: {_listed([*near, *(own for own in names if own not in near)])}"
 
 
 def column_shapes(storage: Iterable[pa.Array], encoding: Encoding, what: str, first: int) -> np.ndarray:
@@ -166,4 +169,4 @@ def without(schema: pa.Schema, indices: Sequence[int]) -> list[int]:
 
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SOME} more" if len(names) > _SOME else ""
-    return ", ".join(map(str, names[:_SOME])) + more
+    return ", ".join(names[:_SOME]) + more

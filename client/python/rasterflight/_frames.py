@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rasterflight._columns import nearest_columns
 from rasterflight._crs import told_crs
 from rasterflight.errors import BadRequestError
 
@@ -26,7 +27,11 @@ def frame_parts(frame: Any, geometry_column: str | None) -> tuple[Any, Any]:
             raise TypeError("geometry_column= names a column of a GeoDataFrame, and this is a GeoSeries")
         return frame, None
     if geometry_column is not None and geometry_column not in frame.columns:
-        raise BadRequestError(f"the GeoDataFrame has no column {geometry_column!r}", field="geometry_column")
+        raise BadRequestError(
+            f"the GeoDataFrame has no column {geometry_column!r}",
+            field="geometry_column",
+            hint=nearest_columns(geometry_column, frame.columns),
+        )
     name = frame.geometry.name if geometry_column is None else geometry_column
     series, columns = frame[name], frame.drop(columns=name).reset_index(drop=True)
     if not hasattr(series, "crs"):

@@ -1,26 +1,20 @@
 """Points as people have them, made into coordinates."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from rasterflight._arrow import Column, frame_table, is_arrow, open_arrow
-from rasterflight._crs import AUTO, is_auto, told_crs, untold_crs
+from rasterflight._crs import AUTO, told_crs, untold_crs
 from rasterflight._frames import frame_crs, frame_parts, is_geo
 from rasterflight._geoarrow import Encoding, is_wkb, told_encoding
-from rasterflight._geojson import geojson_crs, geojson_shapes
 from rasterflight._pointcolumns import PointColumns, column_coordinates
-from rasterflight._shapes import is_shape, object_array, point_coordinates, shapes_from_wkb
+from rasterflight._pointitems import item_coordinates
+from rasterflight._shapes import object_array, point_coordinates
 from rasterflight.errors import BadGeometryError, ColumnCollisionError
-
-_PAIR: Final = 2
-_ACCEPTED: Final = (
-    "a tuple (x, y), an array of shape (n, 2), a Shapely Point, WKB bytes, a GeoJSON dict, a list of these, a GeoSeries "
-    "or GeoDataFrame, or any Arrow array, table or stream"
-)
 
 
 @dataclass(frozen=True)
@@ -167,7 +161,7 @@ def _open(points: Any, geometry_crs: Any, names: _Names) -> _Source:
         _refuse_names(names, "an array")
         return _whole(*_from_column(opened, geometry_crs))
     _refuse_names(names, "no table")
-    return _whole(*_from_items(points, geometry_crs))
+    return _whole(*item_coordinates(points, geometry_crs))
 
 
 def _refuse_names(names: _Names, what: str) -> None:
@@ -176,7 +170,7 @@ def _refuse_names(names: _Names, what: str) -> None:
 
 
 def _whole(xy: np.ndarray, crs: str, columns: pa.Table | None = None) -> _Source:
-    x, y = (np.ascontiguousarray(xy[:, axis], np.float64) for axis in range(_PAIR))
+    x, y = (np.ascontiguousarray(xy[:, axis], np.float64) for axis in (0, 1))
     _check_finite(x, y, 0)
     whole = PointSet(x, y, crs, columns)
     return _Source(whole.slice(0, 0), [whole])
@@ -219,70 +213,6 @@ def _from_column(column: Column, geometry_crs: Any) -> tuple[np.ndarray, str]:
     else:
         raise TypeError(f"points is an array of {column.field.type}, expected WKB or a type of GeoArrow")
     return column_coordinates(column.chunks, encoding, 0), crs
-
-
-def _from_items(points: Any, geometry_crs: Any) -> tuple[np.ndarray, str]:
-    if _is_pair(points) or isinstance(points, bytes | Mapping) or is_shape(type(points)):
-        points = [points]
-    if isinstance(points, str) or not isinstance(points, Iterable):
-        raise TypeError(f"points is a {type(points).__name__}, expected {_ACCEPTED}")
-    items = points if isinstance(points, np.ndarray) and points.dtype != object else list(points)
-    own = geojson_crs(items[0]) if len(items) else None
-    crs = own if own is not None and is_auto(geometry_crs) else untold_crs(geometry_crs)
-    return _coordinates(items), crs
-
-
-def _coordinates(items: Any) -> np.ndarray:
-    """Coordinates of points of one kind at once, of mixed kinds one by one; shape (n, 2)."""
-    if not len(items):
-        return np.empty((0, _PAIR))
-    if isinstance(items, np.ndarray):
-        if items.ndim == _PAIR and items.shape[1] == _PAIR and items.dtype.kind in "iuf":
-            return items
-        raise TypeError(f"points is an array of {items.dtype} {items.shape}, expected numbers of shape (n, 2)")
-    kinds = set(map(type, items))
-    if kinds == {bytes}:
-        return point_coordinates(shapes_from_wkb(items, "point", 0), 0)
-    if all(map(is_shape, kinds)):
-        return point_coordinates(object_array(items), 0)
-    if kinds <= {tuple, list} and (pairs := _pairs(items)) is not None:
-        return pairs
-    found: list[Any] = []
-    for item in items:
-        found += _parts(item, len(found))
-    return np.array(found, np.float64).reshape(-1, _PAIR)
-
-
-def _pairs(items: Sequence[Any]) -> np.ndarray | None:
-    try:
-        pairs = np.asarray(items)
-    except ValueError:  # not all of one length
-        return None
-    return pairs if pairs.ndim == _PAIR and pairs.shape[1] == _PAIR and pairs.dtype.kind in "iuf" else None
-
-
-def _parts(item: Any, number: int) -> list[Any]:
-    """Coordinates of what one item of the input holds: one point, or those of a GeoJSON."""
-    if _is_pair(item):
-        return [item]
-    if isinstance(item, Mapping):
-        shapes = geojson_shapes(item, "points")
-    elif isinstance(item, bytes):
-        shapes = list(shapes_from_wkb([item], "point", number))
-    elif item is None or is_shape(type(item)):
-        shapes = [item]
-    else:
-        raise TypeError(f"point {number} is {item!r:.50}, expected {_ACCEPTED}")
-    return list(point_coordinates(object_array(shapes), number)) if shapes else []
-
-
-def _is_pair(value: Any) -> bool:
-    return (
-        isinstance(value, Sequence | np.ndarray)
-        and not isinstance(value, str | bytes)
-        and len(value) == _PAIR
-        and all(isinstance(number, int | float | np.number) for number in value)
-    )
 
 
 def _check_finite(x: np.ndarray, y: np.ndarray, first: int) -> None:

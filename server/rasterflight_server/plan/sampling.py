@@ -12,6 +12,7 @@ import pyarrow as pa
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.catalog import BandEntry, Collection
 from rasterflight_server.errors import RequestError, ServiceError
+from rasterflight_server.plan.crs import in_degrees
 from rasterflight_server.plan.cutouts import BandSource, Record
 from rasterflight_server.plan.placed import Placed
 from rasterflight_server.plan.planner import band_grids, matching
@@ -19,6 +20,7 @@ from rasterflight_server.plan.pointindex import PointIndex
 from rasterflight_server.plan.points import Points
 from rasterflight_server.plan.request import Request
 from rasterflight_server.types import Grid
+from rasterflight_server.types.lonlat import TURN
 
 #: Footprints are often drawn with straight sides in lon/lat, where those of the raster are bent: a point belongs to a record
 #: if it lies in its raster, not farther from the bounds of the footprint than this share of their size.
@@ -153,6 +155,8 @@ class PointPlan:
         assert self._index is not None
         points = self._index.inside(*bounds)
         x, y = (values[points] for values in self.points.to_crs(grid.crs or ""))
+        if in_degrees(grid.crs or ""):
+            x = _turned(x, grid)
         inverse = ~grid.transform
         with np.errstate(over="ignore", invalid="ignore"):
             # In the order in which rasterio's rowcol sums up: the last bit decides on which side of an edge a point falls.
@@ -166,6 +170,12 @@ class PointPlan:
             cols[inside].astype(np.int64),
             self.points.sampling.max_distance,
         )
+
+
+def _turned(lon: npt.NDArray[np.float64], grid: Grid) -> npt.NDArray[np.float64]:
+    """Longitudes as a raster counts them: a turn more or less where they lie beside it."""
+    ends = grid.transform.c, grid.transform.c + grid.width * grid.transform.a
+    return np.where(lon < min(ends), lon + TURN, np.where(lon > max(ends), lon - TURN, lon))
 
 
 def _check_types(bands: Sequence[BandSource], record: Record) -> None:
