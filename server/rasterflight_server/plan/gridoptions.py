@@ -16,7 +16,7 @@ from rasterflight_server.types import Grid
 from rasterflight_server.types.lonlat import Box
 from rasterflight_server.warp import Resampling
 
-_METHODS: Final = {
+_METHODS: Final[dict[int, Resampling]] = {
     read_pb2.RESAMPLING_NEAREST: Resampling.NEAREST,
     read_pb2.RESAMPLING_BILINEAR: Resampling.BILINEAR,
     read_pb2.RESAMPLING_CUBIC: Resampling.CUBIC,
@@ -52,6 +52,11 @@ class Target:
     def asked(self) -> bool:
         """Pixels may have to be put on another grid."""
         return bool(self.crs or self.resolution or self.common or self.bounds or self.anchor or self.grid)
+
+    @property
+    def moves(self) -> bool:
+        """Something is said about the grid itself, so that pixels need a place on the ground."""
+        return bool(self.crs or self.resolution or self.bounds or self.anchor or self.grid)
 
     @property
     def one_crs(self) -> bool:
@@ -105,7 +110,9 @@ def _grid(message: TargetGrid) -> Grid:
         raise _bad("grid.grid.transform", f"{coefficients} is no transform", "give a, b, c, d, e, f")
     transform = Affine(*coefficients)
     if transform.b or transform.d or not transform.a or not transform.e:
-        raise _bad("grid.grid.transform", f"{coefficients} is rotated, sheared or flat", "b and d are 0, a and e are not")
+        raise _bad(
+            "grid.grid.transform", f"{coefficients} is rotated, sheared or flat", "b and d are 0, a and e are not"
+        )
     for side in ("width", "height"):
         if not 0 < getattr(message, side) <= _MAX_SIDE:
             raise _bad(f"grid.grid.{side}", f"{getattr(message, side)} is out of range", f"between 1 and {_MAX_SIDE}")
@@ -132,7 +139,7 @@ def _method(value: int, field: str) -> Resampling | None:
     if value == read_pb2.RESAMPLING_UNSPECIFIED:
         return None
     if value not in _METHODS:
-        raise _bad(field, f"{value} is not known to this server", f"use {', '.join(map(read_pb2.Resampling.Name, _METHODS))}")
+        raise _bad(field, f"{value} is not known to this server", f"use {', '.join(read_pb2.Resampling.keys()[1:])}")
     return _METHODS[value]
 
 

@@ -1,12 +1,13 @@
 """The endless grid that the pixels of a read are put on, and the part of it that a raster covers."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from affine import Affine
 
 from rasterflight_server.plan.crs import LONLAT, epsg_code, in_degrees, same_crs, transform_points
 from rasterflight_server.plan.gridoptions import Pair, Target
@@ -16,6 +17,8 @@ from rasterflight_server.warp import Projection, Resampling, Warp, aligned_targe
 #: Pixels count as lined up when their corners are this close, in pixels.
 _TOLERANCE: Final = 1e-6
 _POLES: Final = np.array([(0.0, -90.0), (0.0, 90.0)])
+#: Where GDAL looks whether a pole lies in a target.
+_NEAR_POLES: Final = np.array([(0.0, -89.9999), (0.0, 89.9999)])
 
 Floats = npt.NDArray[np.float64]
 
@@ -54,13 +57,20 @@ class Lattice:
         around = bounds_of(projected(grid, self.crs, self.resolution))
         return aligned_target(around, self.resolution, self.crs, anchor=self.anchor)
 
-    def spanned(self, grids: Iterable[Grid]) -> Grid:
-        """The smallest part that covers some of its parts; at least one."""
-        if self.extent is not None:
-            return self.extent
-        west, south, east, north = zip(*map(bounds_of, grids), strict=True)
-        around = (min(west), min(south), max(east), max(north))
-        return aligned_target(around, self.resolution, self.crs, anchor=self.anchor)
+
+def span(lattice: Lattice, parts: Sequence[Grid]) -> Grid:
+    """The smallest part of a lattice that covers some of its parts, at least one; all of it where its extent was asked for."""
+    if lattice.extent is not None:
+        return lattice.extent
+    west, south, east, north = zip(*map(bounds_of, parts), strict=True)
+    whole = aligned_target(
+        (min(west), min(south), max(east), max(north)), lattice.resolution, lattice.crs, anchor=lattice.anchor
+    )
+    first = parts[0].transform
+    if first.e < 0 or any(part.transform.e < 0 for part in parts):
+        return whole
+    # All rasters have the south on top, and stay as they are.
+    return Grid(whole.width, whole.height, Affine(first.a, 0.0, min(west), 0.0, first.e, min(south)), whole.crs)
 
 
 def choose_lattice(target: Target, records: Sequence[Sequence[Grid]]) -> Lattice | None:
@@ -140,13 +150,14 @@ def warp_between(grid: Grid, target: Grid, resampling: Resampling, itemsize: int
     source, crs = grid.crs or "", target.crs or ""
     if same_crs(source, crs):
         return plan_warp(grid, target, resampling, itemsize=itemsize)
+    poles = transform_points(_NEAR_POLES, LONLAT, crs)
     return plan_warp(
         grid,
         target,
         resampling,
         to_source=projection(crs, source),
         to_target=projection(source, crs),
-        poles=_poles(LONLAT, crs),
+        poles=tuple((float(x), float(y)) for x, y in poles[np.isfinite(poles).all(axis=1)]),
         source_degrees=in_degrees(source),
         itemsize=itemsize,
     )
@@ -172,7 +183,3 @@ def _poles(source: str, target: str) -> tuple[Pair, ...]:
 
 def _whole(number: float) -> bool:
     return abs(number - round(number)) <= _TOLERANCE
-
-
-#: Gives the lattice of a raster.
-LatticeOf = Callable[[Grid], Lattice]
