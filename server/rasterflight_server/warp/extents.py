@@ -16,6 +16,8 @@ from rasterflight_server.warp.transformer import F64, Transformer
 _EPSILON = 1e-10
 #: Target pixels from the edges of the source within which a pixel may lie on both of its ends.
 _SEAM = 2
+#: Source pixels under a target pixel from which on they are counted by themselves.
+MANY = 4096
 
 
 class Extent:
@@ -77,19 +79,29 @@ class Area:
         return Patch(values, valid, patch.row, patch.col)
 
     def groups(self) -> Iterator[tuple[Any, "Area"]]:
-        """Target pixels by how many source pixels lie under them, so that a few with very many do not hold up the rest."""
-        if self.cols.first.shape != self.inside.shape:
-            yield ..., self
-            return
-        usual = 2 * np.median(self.cols.count) + 2, 2 * np.median(self.rows.count) + 2
-        large = (self.cols.count > usual[0]) | (self.rows.count > usual[1])
+        """Target pixels by how many source pixels lie under them, so that a few with very many do not hold up the rest.
+
+        Those with more than ``MANY`` come one by one.
+        """
+        count = self.cols.count * self.rows.count
+        usual = min(MANY, 4 * float(np.median(self.cols.count)) * float(np.median(self.rows.count)) + 4)
+        large = count > usual
         if not large.any():
             yield ..., self
             return
-        size = np.where(large, np.ceil(np.log2(self.cols.count)) * 64 + np.ceil(np.log2(self.rows.count)), -1)
-        for one in np.unique(size):
-            where = size == one
-            yield where, Area(self.cols.take(where), self.rows.take(where), self.inside[where], self._width)
+        if not large.all():
+            yield ~large, self._take(~large)
+        many = count > MANY
+        for one in np.argwhere(many):
+            where = np.zeros(many.shape, np.bool_)
+            where[tuple(one)] = True
+            yield where, self._take(where)
+        size = np.where(large & ~many, np.ceil(np.log2(count)), -1)
+        for one in np.unique(size[size >= 0]):
+            yield size == one, self._take(size == one)
+
+    def _take(self, where: Mask) -> "Area":
+        return Area(self.cols.take(where), self.rows.take(where), self.inside[where], self._width)
 
     @property
     def _crosses_seam(self) -> bool:

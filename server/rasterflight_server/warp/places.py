@@ -71,7 +71,7 @@ def centres(transformer: Transformer, chunk: Chunk, window: Window) -> Centres |
         x, y, inside = _look_again(transformer, seen, window, x, y)
         if not inside.any():
             return None
-        x, y = _moved_inside(x, y, inside)
+        x, y = _moved_inside(x, inside), _moved_inside(y, inside)
         x_range, y_range = _range(x), _range(y)
         inside = None if inside.all() else inside
     x -= seen.col_off
@@ -111,12 +111,13 @@ def _look_again(transformer: Transformer, seen: Window, window: Window, x: F64, 
     return x, y, _within(x, seen.col_off, seen.width) & _within(y, seen.row_off, seen.height)
 
 
-def _moved_inside(x: F64, y: F64, inside: Mask) -> tuple[F64, F64]:
-    """Give centres that lie outside the place of one that lies inside."""
-    if x.shape != inside.shape:
-        columns, rows = inside.any(axis=0, keepdims=True), inside.any(axis=1, keepdims=True)
-        return np.where(columns, x, x[columns][0]), np.where(rows, y, y[rows][0])
-    return np.where(inside, x, x[inside][0]), np.where(inside, y, y[inside][0])
+def _moved_inside(places: F64, inside: Mask) -> F64:
+    """Give centres that lie outside the place of one that lies inside; places along an axis may be given once for all rows or columns."""
+    needed = inside
+    for axis in (0, 1):
+        if places.shape[axis] != inside.shape[axis]:
+            needed = np.asarray(needed.any(axis=axis, keepdims=True))
+    return np.where(needed, places, places[needed][0])
 
 
 def _range(places: F64) -> Range:

@@ -79,7 +79,9 @@ class Block:
             raise TypeError("complex pixels have no order and no mean by parts: only nearest takes them")
         patch = cut(pixels, valid, have, self._chunk.source, kernel.reach)
         values, found = kernel(patch)
-        return store(values, found, dtype, nodata)
+        # Where it copies pixels of up to 16 bits, GDAL does not look for nodata.
+        apart = not self._warp.copies or dtype.itemsize > 2  # noqa: PLR2004
+        return store(values, found, dtype, nodata, apart=apart)
 
     @cached_property
     def _kernel(self) -> Kernel | None:
@@ -95,6 +97,11 @@ class Warp:
     resampling: Resampling
     transformer: Transformer
     chunks: tuple[Chunk, ...]
+
+    @property
+    def copies(self) -> bool:
+        """Target pixels are source pixels, unchanged."""
+        return self.resampling is Resampling.NEAREST or self.transformer.whole_pixels
 
     def blocks(self, window: Window | None = None, *, max_pixels: int = BLOCK_PIXELS) -> Iterator[Block]:
         """Cut a window of the target into blocks of rows.
@@ -115,14 +122,13 @@ class Warp:
     def kernel(self, chunk: Chunk, window: Window) -> Kernel | None:
         """The kernel for a window of a chunk; None: no source pixel comes to lie in it."""
         method = self.resampling
-        copied = self.transformer.whole_pixels
-        if method.by_area and not copied:
+        if method.by_area and not self.copies:
             area = areas(self.transformer, chunk, window)
             return None if area is None else (Average if method is Resampling.AVERAGE else Mode)(area)
         places = centres(self.transformer, chunk, window)
         if places is None:
             return None
-        if copied or method is Resampling.NEAREST or 1 in chunk.source[2:]:
+        if self.copies or 1 in chunk.source[2:]:
             return Nearest(places)
         if min(chunk.scale) < NOT_SHRUNK:
             return Widened(places, method, chunk.scale)
