@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rasterflight_server.types import Grid, Window
 from rasterflight_server.warp import Resampling, plan_warp
+from rasterflight_server.warp.scanlines import Scanlines
 from rasterflight_server.warp.transformer import Transformer
 from support.warping import UTM, by_us, default_of, plan, scene, valid_of
 
@@ -115,7 +116,7 @@ def test_no_chunk_where_the_source_does_not_reach():
 
 
 def test_a_block_beside_the_source_takes_nothing():
-    target = Grid(400, 300, Affine(10, 0, 599003, 0, -10, 5200997), SIZE.crs)
+    target = Grid(300, 240, Affine(10, 0, 599503, 0, -10, 5200497), SIZE.crs)
     block = next(iter(plan(SIZE, target, "average").blocks(Window(0, 0, 20, 20))))
     assert block.source is None
     pixels, valid = block.resample(PIXELS[:0, :0], Window(0, 0, 0, 0), nodata=-1.0)
@@ -133,13 +134,14 @@ def test_places_are_off_by_no_more_than_the_tolerance():
     exact = Transformer(UTM, Affine(10, 0, 600000, 0, -10, 5200000), squeezed)
     columns = np.arange(700) + 0.5
     x_exact, y_exact = exact.exact(np.broadcast_to(columns, (50, 700)), np.broadcast_to(y[:, None], (50, 700)))
-    x, places_y = exact.rows(0.5, 700, y, slice(0, 700))
+    lines = Scanlines(exact, 0.5, 700, y)
+    x, places_y = lines.places(slice(0, 50), slice(0, 700))
     assert np.abs(x - x_exact).max() + np.abs(places_y - y_exact).max() < 4 * exact.tolerance
     assert np.abs(x - x_exact).max() > 0
     # The ends of a row are exact, and part of it is no other than in the whole.
     np.testing.assert_allclose(x[:, [0, -1]], x_exact[:, [0, -1]])
-    part, _ = exact.rows(0.5, 700, y, slice(123, 456))
-    np.testing.assert_array_equal(part, x[:, 123:456])
+    part, _ = lines.places(slice(7, 9), slice(123, 456))
+    np.testing.assert_array_equal(part, x[7:9, 123:456])
 
 
 def test_places_that_do_not_project_are_nan_and_their_neighbours_are_exact():
@@ -147,7 +149,7 @@ def test_places_that_do_not_project_are_nan_and_their_neighbours_are_exact():
         return np.where(x > 603000, np.inf, x), np.where(x > 603000, np.inf, y)
 
     transformer = Transformer(UTM, UTM, half)
-    x, y = transformer.rows(0.5, 600, np.array([3.5]), slice(0, 600))
+    x, y = Scanlines(transformer, 0.5, 600, np.array([3.5])).places(slice(0, 1), slice(0, 600))
     assert np.isnan(x[0, 300:]).all()
     assert np.isnan(y[0, 300:]).all()
     np.testing.assert_allclose(x[0, :300], np.arange(300) + 0.5)

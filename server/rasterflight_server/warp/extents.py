@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from rasterflight_server.types import Window
-from rasterflight_server.warp.chunks import Chunk
 from rasterflight_server.warp.patch import Index, Mask, Patch
-from rasterflight_server.warp.places import corners
-from rasterflight_server.warp.transformer import F64, Transformer
+from rasterflight_server.warp.places import Scan
+from rasterflight_server.warp.transformer import F64
 
 #: What a place may reach into a pixel without touching it.
 _EPSILON = 1e-10
@@ -108,15 +107,15 @@ class Area:
         return bool((self.cols.first + self.cols.count).max() > self._width)
 
 
-def areas(transformer: Transformer, chunk: Chunk, window: Window) -> Area | None:
-    """Find what of the source lies under a window of a chunk, both in pixels of the target; None: nothing."""
-    seen = chunk.source
-    x, y, x2, y2 = corners(transformer, chunk, window)
+def areas(scan: Scan, window: Window) -> Area | None:
+    """Find what of the source lies under a window of a scan, in pixels of the target; None: nothing."""
+    chunk, seen = scan.chunk, scan.chunk.source
+    x, y, x2, y2 = scan.corners(window)
     left, right = np.minimum(x, x2) - seen.col_off, np.maximum(x, x2) - seen.col_off
     top, bottom = np.minimum(y, y2) - seen.row_off, np.maximum(y, y2) - seen.row_off
     cols = _within(left, right, seen.width, chunk.scale[0])
     rows = _within(top, bottom, seen.height, chunk.scale[1])
-    seam = _on_seam(transformer, chunk, window, (left, right, cols & rows))
+    seam = _on_seam(scan, window, (left, right, cols & rows))
     if seam is not None:
         left, right = np.where(seam, right, left), np.where(seam, left + seen.width, right)
     first, count = _pixels(left, right, seen.width, cols, endless=seam)
@@ -135,12 +134,13 @@ def _within(low: F64, high: F64, size: int, scale: float) -> Mask:
     return np.asarray(inside & (high > -_EPSILON) & (low < size + _EPSILON))
 
 
-def _on_seam(transformer: Transformer, chunk: Chunk, window: Window, across: tuple[F64, F64, Mask]) -> Mask | None:
+def _on_seam(scan: Scan, window: Window, across: tuple[F64, F64, Mask]) -> Mask | None:
     """Target pixels on both ends of a source that goes round the world: what lies between their corners is all but them.
 
     GDAL notices half of them, and takes the whole world for the rest.
     """
     left, right, inside = across
+    transformer, chunk = scan.transformer, scan.chunk
     width = chunk.source.width
     if transformer.separable or chunk.source.col_off:
         return None
