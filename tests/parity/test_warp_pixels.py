@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.errors import RequestError
 from rasterflight_server.types import Grid, Window
-from rasterflight_server.warp import Resampling, reproject
-from support.warping import UTM, by_rasterio, by_us, classes, default_of, plan, scene
+from rasterflight_server.warp import Resampling, bounds_of, reproject
+from support.warping import AREAS, UTM, by_rasterio, by_us, classes, default_of, plan, scene, sources
 
 DATA = Path(__file__).parents[1] / "data"
 METHODS = [method.value for method in Resampling]
@@ -248,6 +253,30 @@ def test_bundled_scenes(path, method):
         assert_near(ours[0], theirs)
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    source=sources(largest=150),
+    crs=st.sampled_from(sorted(AREAS)),
+    factor=st.floats(0.4, 5),
+    method=st.sampled_from(METHODS),
+    dtype=st.sampled_from(["uint8", "float32"]),
+)
+def test_any_source_and_crs(source, crs, factor, method, dtype):
+    try:
+        natural = default_of(source, crs)
+    except RasterioError:
+        # The source does not project, or to a target of absurd size.
+        assume(False)
+    assume(max(map(abs, bounds_of(natural))) < 5e7)
+    assume(max(natural.width, natural.height) < 1500 * factor)
+    pixels = (
+        classes(source.height, source.width, dtype) if method == "mode" else scene(source.height, source.width, dtype)
+    )
+    target = default_of(source, crs, natural.transform.a * factor)
+    ours, theirs = compare(pixels, source, target, method, 0, 0)
+    assert_near(ours, theirs)
+
+
 def test_the_world_in_polar_view():
     pixels = scene(180, 360, "uint8")
     source = Grid(360, 180, Affine(1, 0, -180, 0, -1, 90), "EPSG:4326")
@@ -299,8 +328,11 @@ def test_nearest_takes_complex_pixels_and_others_say_that_they_do_not():
     target = default_of(source, "EPSG:32633")
     ours, _ = by_us(pixels.astype(np.complex64), source, target, "nearest", None, 0)
     np.testing.assert_array_equal(ours, by_rasterio(pixels.astype(np.complex64), source, target, "nearest", None, 0))
-    with pytest.raises(TypeError, match="only nearest"):
+    with pytest.raises(RequestError, match="complex pixels cannot be resampled by bilinear") as caught:
         by_us(pixels, source, target, "bilinear", None, 0)
+    assert caught.value.code is ErrorCode.BAD_REQUEST
+    assert caught.value.field == "resampling"
+    assert caught.value.hint == 'ask for "nearest"'
 
 
 def test_without_nodata_missing_pixels_are_0():

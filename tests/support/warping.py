@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 import rasterio.warp
 from affine import Affine
+from hypothesis import strategies as st
 from pyproj import CRS, Transformer
 
 from rasterflight_server.types import Grid
@@ -14,6 +15,19 @@ from rasterflight_server.warp import Resampling, plan_warp, reproject
 #: of several would differ in the last bits of a float32. Where these are compared, both sides project with rasterio's.
 BY_PROJ_VERSION = {"EPSG:3035", "EPSG:6933"}
 
+#: Where rasters lie in a CRS: left, bottom, right, top. Those around the poles keep off the poles themselves, which have tests of their own.
+AREAS = {
+    "EPSG:32632": (3e5, 4e6, 8e5, 7e6),
+    "EPSG:32633": (2e5, 1e5, 8e5, 8e6),
+    "EPSG:32701": (3e5, 7e6, 8e5, 9.5e6),
+    "EPSG:4326": (-180, -80, 180, 80),
+    "EPSG:3857": (-1.8e7, -1.2e7, 1.8e7, 1.2e7),
+    "EPSG:3413": (5e5, -3e6, 3e6, -5e5),
+    "EPSG:3031": (5e5, 5e5, 3e6, 3e6),
+    "EPSG:3995": (-3e6, 5e5, -5e5, 3e6),
+    "EPSG:5070": (-2e6, 5e5, 2e6, 3e6),
+    "EPSG:6933": (-1.7e7, -6e6, 1.7e7, 6e6),
+}
 LONLAT = "OGC:CRS84"
 #: 10 m pixels in the west of UTM zone 32.
 UTM = Affine(10, 0, 600000, 0, -10, 5200000)
@@ -109,3 +123,17 @@ def classes(height, width, dtype="uint8", seed=0):
     pixels = np.kron(patches, np.ones((5, 7), int))[:height, :width]
     noisy = rng.random(pixels.shape) < 0.1
     return np.where(noisy, rng.integers(1, 9, pixels.shape), pixels).astype(dtype)
+
+
+@st.composite
+def sources(draw, largest):
+    """Rasters of any place, size and orientation."""
+    crs = draw(st.sampled_from(sorted(AREAS)))
+    left, bottom, right, top = AREAS[crs]
+    width, height = draw(st.integers(5, largest)), draw(st.integers(5, largest))
+    pixel = 10 ** draw(st.floats(-3, -0.4)) * min(right - left, top - bottom) / max(width, height)
+    x = left + draw(st.floats(0, 1)) * (right - left - pixel * width)
+    y = bottom + draw(st.floats(0, 1)) * (top - bottom - pixel * height)
+    south_up = draw(st.booleans())
+    transform = Affine(pixel, 0, x, 0, pixel, y) if south_up else Affine(pixel, 0, x, 0, -pixel, y + pixel * height)
+    return Grid(width, height, transform, crs)

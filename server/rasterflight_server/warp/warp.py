@@ -7,6 +7,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.errors import RequestError
 from rasterflight_server.types import Grid, Window
 from rasterflight_server.warp.area import Average, Mode
 from rasterflight_server.warp.chunks import MEMORY_LIMIT, Chunk, Layout
@@ -69,6 +71,11 @@ class Block:
         -------
         tuple
             Pixels, and which of them are valid, both of the shape of ``target``.
+
+        Raises
+        ------
+        RequestError
+            BAD_REQUEST: the pixels are complex, and the method is not nearest.
         """
         shape = self.target.height, self.target.width
         dtype = np.dtype(pixels.dtype if dtype is None else dtype)
@@ -76,7 +83,12 @@ class Block:
         if kernel is None:
             return store(np.zeros(shape, dtype), np.zeros(shape, np.bool_), dtype, nodata)
         if np.iscomplexobj(pixels) and not isinstance(kernel, Nearest):
-            raise TypeError("complex pixels have no order and no mean by parts: only nearest takes them")
+            raise RequestError(
+                ErrorCode.BAD_REQUEST,
+                f"complex pixels cannot be resampled by {self._warp.resampling}",
+                field="resampling",
+                hint='ask for "nearest"',
+            )
         patch = cut(pixels, valid, have, self._scan.chunk.source, kernel.reach)
         values, found = kernel(patch)
         # Where it copies pixels of up to 16 bits, GDAL does not look for nodata.
