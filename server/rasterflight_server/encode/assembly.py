@@ -48,7 +48,7 @@ class Assembly:
         """What is to be read: of each level of each file, all samples together."""
         samples: dict[tuple[str, int], tuple[Asset, list[tuple[int, Pixels]]]] = {}
         for band, out in zip(self.segment.cut.bands, self._bands, strict=True):
-            samples.setdefault((band.asset.href, 0), (band.asset, []))[1].append((band.sample, out))
+            samples.setdefault((band.asset.href, band.number), (band.asset, []))[1].append((band.sample, out))
         for (href, level, sample), (band, out) in self._others.items():
             samples.setdefault((href, level), (band.asset, []))[1].append((sample, out))
         for (_, level), (asset, outs) in samples.items():
@@ -61,6 +61,10 @@ class Assembly:
                 unstored(asset, level),
                 wanted(self.segment, asset.profile.level(level)),
             )
+
+    def rows_of(self, windows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Rows of the batch that some windows of the pieces are for."""
+        return self.segment.rows[windows]
 
     def finish(self, outside: npt.NDArray[np.bool_] | None) -> None:
         """Make columns of what was read.
@@ -87,7 +91,7 @@ class Assembly:
     def _add_witnesses(self) -> None:
         """Make room for the witnesses that are not among the bands."""
         bands = self.segment.cut.bands
-        read = {(band.asset.href, 0, band.sample) for band in bands}
+        read = {(band.asset.href, band.number, band.sample) for band in bands}
         for band in bands:
             for witness in band.witnesses:
                 key = band.asset.href, witness.level, witness.sample
@@ -107,7 +111,7 @@ class Assembly:
         return next(
             pixels
             for band, pixels in zip(self.segment.cut.bands, self._bands, strict=True)
-            if (band.asset.href, 0, band.sample) == (href, level, sample)
+            if (band.asset.href, band.number, band.sample) == (href, level, sample)
         )
 
     def _target(self, band: BandSource) -> Pixels:

@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from rasterflight_protocol import BandField, chips_schema
 from rasterflight_protocol.bands import pixel_type
-from rasterflight_protocol.schemas import CRS_KEY, SNAPSHOT_KEY
+from rasterflight_protocol.schemas import CRS_KEY, GRID_KEY, SNAPSHOT_KEY
 from rasterflight_server.encode.segments import Segment, segments
 from rasterflight_server.errors import ServiceError
 from rasterflight_server.plan.blocks import Rows
+from rasterflight_server.plan.crs import parse_crs
 from rasterflight_server.plan.planner import ReadPlan
 from rasterflight_server.plan.stack import running_total
 
@@ -25,15 +26,28 @@ def plan_schema(plan: ReadPlan) -> pa.Schema:
     """The exact schema of the stream that answers a plan."""
     definitions = {}
     for crs in plan.crs:
-        wkt, projjson = plan.collection.crs_definition(crs)
+        wkt, projjson = _definition(plan, crs)
         definitions[crs] = {"wkt": wkt, "projjson": projjson}
     areas = plan.request.areas
     return chips_schema(
         plan.bands,
         geometry_crs=None if areas is None else areas.projjson,
         with_error=plan.request.skip_errors,
-        metadata={CRS_KEY: json.dumps(definitions).encode(), SNAPSHOT_KEY: plan.collection.snapshot.encode()},
+        metadata={
+            CRS_KEY: json.dumps(definitions).encode(),
+            SNAPSHOT_KEY: plan.collection.snapshot.encode(),
+            **({} if plan.grid_facts is None else {GRID_KEY: plan.grid_facts}),
+        },
     )
+
+
+def _definition(plan: ReadPlan, crs: str) -> tuple[str, dict[str, Any]]:
+    """WKT2 and PROJJSON of a CRS: of the collection, or asked for."""
+    try:
+        return plan.collection.crs_definition(crs)
+    except KeyError:
+        definition = parse_crs(crs, "grid.target_crs")
+        return definition.wkt, json.loads(definition.projjson)
 
 
 class ChipsBatch:

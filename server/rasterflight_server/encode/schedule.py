@@ -17,6 +17,7 @@ import numpy.typing as npt
 from rasterflight_server.plan.blocks import Rows, batches, row_weights, strips
 from rasterflight_server.plan.cutouts import GridCut, RecordCut
 from rasterflight_server.plan.estimate import samples_needed
+from rasterflight_server.plan.warpedcut import WarpedCut
 from rasterflight_server.read.reader import RETAINED_BYTES
 from rasterflight_server.read.tiling import cut_along_tiles
 
@@ -96,7 +97,7 @@ def _kept_bytes(rows: Rows, batch: Ints, ahead: int) -> int:
     change = np.zeros(int(batch[-1]) + ahead + 2, dtype=np.int64)
     for position, cut in enumerate(rows.record.cuts):
         here = np.flatnonzero(rows.cut == position)
-        windows = strips(cut, rows.chip[here], rows.start[here], rows.stop[here])
+        windows = cut.source_windows(strips(cut, rows.chip[here], rows.start[here], rows.stop[here]))
         for asset, number, samples in samples_needed(cut):
             level = asset.profile.level(number)
             parts = cut_along_tiles(level, windows)
@@ -137,7 +138,7 @@ def _memory(batch: Iterable[Rows]) -> int:
 
 def _pixel_memory(cut: GridCut) -> int:
     """Bytes that a pixel takes: in the result, as it is read if that is of another type, and those that tell about it."""
-    own = {(band.asset.href, 0, band.sample) for band in cut.bands}
+    own = {(band.asset.href, band.number, band.sample) for band in cut.bands}
     others = {
         (band.asset.href, witness.level, witness.sample): np.dtype(
             band.asset.profile.level(witness.level).dtype
@@ -145,7 +146,11 @@ def _pixel_memory(cut: GridCut) -> int:
         for band in cut.bands
         for witness in band.witnesses
     }
-    raw = sum(np.dtype(band.level.dtype).itemsize for band in cut.bands if band.dtype != band.level.dtype)
+    raw = sum(
+        np.dtype(band.level.dtype).itemsize
+        for band in cut.bands
+        if band.dtype != band.level.dtype or isinstance(cut, WarpedCut)
+    )
     # And a byte for each band to say whether the pixel is valid.
     told = len(cut.bands) if others else 0
     return cut.pixel_bytes + raw + told + sum(size for key, size in others.items() if key not in own)

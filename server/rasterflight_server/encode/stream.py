@@ -9,16 +9,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rasterflight_protocol.v1.plan_pb2 import Progress
-from rasterflight_server.encode.assembly import Assembly
 from rasterflight_server.encode.budget import LookaheadBudget
 from rasterflight_server.encode.chips import ChipsBatch, plan_schema
 from rasterflight_server.encode.schedule import GROUP_BYTES, Group, schedule
 from rasterflight_server.encode.segments import Segment
+from rasterflight_server.encode.warping import Assembling, assembly
 from rasterflight_server.errors import ServiceError, SourceError
 from rasterflight_server.plan.blocks import Rows, block_windows, record_rows
 from rasterflight_server.plan.estimate import samples_needed
 from rasterflight_server.plan.masks import Masks
 from rasterflight_server.plan.planner import ReadPlan
+from rasterflight_server.plan.warpedcut import WarpedCut
 from rasterflight_server.read.reader import RETAINED_BYTES, Pending, Reader
 from rasterflight_server.read.tiling import tiles_under
 from rasterflight_server.read.workers import Workers
@@ -31,17 +32,17 @@ LOOKAHEAD_BYTES = 32 << 20
 @dataclass(slots=True)
 class _Started:
     batch: ChipsBatch
-    assemblies: list[Assembly]
+    assemblies: list[Assembling]
     pending: Pending
     #: The assembly that each piece belongs to.
-    owners: list[Assembly]
+    owners: list[Assembling]
     #: Bytes taken from the shared budget.
     taken: int = 0
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory."""
-        return self.batch.nbytes + sum(assembly.nbytes for assembly in self.assemblies)
+        return self.batch.nbytes + sum(one.nbytes for one in self.assemblies)
 
 
 class ChipsStream:
@@ -125,9 +126,9 @@ class ChipsStream:
         pieces = []
         for rows in group.batches:
             batch = ChipsBatch(self._plan, self.schema, rows)
-            assemblies = [Assembly(batch, segment) for segment in batch.segments]
-            needed = [(assembly, piece) for assembly in assemblies for piece in assembly.pieces(self._wanted)]
-            begun.append(_Started(batch, assemblies, Pending(), [assembly for assembly, _ in needed]))
+            assemblies = [assembly(batch, segment) for segment in batch.segments]
+            needed = [(one, piece) for one in assemblies for piece in one.pieces(self._wanted)]
+            begun.append(_Started(batch, assemblies, Pending(), [one for one, _ in needed]))
             pieces.append([piece for _, piece in needed])
         for item, pending in zip(begun, self._reader.start(pieces), strict=True):
             item.pending = pending
@@ -138,14 +139,18 @@ class ChipsStream:
         target = self._plan.request.batch_bytes
         for record in self._plan.records:
             for cut in record.cuts:
-                windows = block_windows(cut, target)
+                windows = cut.source_windows(block_windows(cut, target))
                 for asset, level, samples in samples_needed(cut):
                     self._reader.expect(asset, level, samples, windows)
             yield record_rows(record, target)
 
     def _wanted(self, segment: Segment, level: Level) -> npt.NDArray[np.bool_] | None:
         """Which parts of blocks hold pixels inside the area; None: all, or each block lies on one tile."""
-        if self._masks is None or (tiles_under(level, segment.windows).tiles == 1).all():
+        if (
+            self._masks is None
+            or isinstance(segment.cut, WarpedCut)
+            or (tiles_under(level, segment.windows).tiles == 1).all()
+        ):
             return None
         wanted = self._masks.tiles(segment.cut, level, segment.windows, segment.edges)
         return None if wanted.all() else wanted
@@ -153,12 +158,12 @@ class ChipsStream:
     def _complete(self, started: _Started, check: Callable[[], None]) -> pa.RecordBatch:
         failed: dict[int, ServiceError] = {}
         for piece, windows, error in self._reader.wait(started.pending, check):
-            for row in started.owners[piece].segment.rows[windows].tolist():
+            for row in started.owners[piece].rows_of(windows).tolist():
                 failed.setdefault(row, self._locate(error))
         if failed and not self._plan.request.skip_errors:
             raise failed[min(failed)]
-        for assembly in started.assemblies:
-            assembly.finish(self._outside(assembly.segment))
+        for one in started.assemblies:
+            one.finish(self._outside(one.segment))
         return started.batch.finish(failed)
 
     def _locate(self, error: SourceError) -> ServiceError:

@@ -68,15 +68,16 @@ def _field(name: str, sources: Sequence[BandSource], tags: tuple[dict[str, str],
     dtype = sources[0].dtype
     if request.scaled:
         return BandField(name, dtype, nodata="nan", **common)
+    made = any(band.made for band in sources)
     return BandField(
         name,
         dtype,
-        nodata=_common(sources, lambda band: band.asset.profile.nodata),
-        nodata_varies=len({band.asset.profile.nodata for band in sources}) > 1,
+        nodata=_common(sources, lambda band: band.nodata),
+        nodata_varies=len({band.nodata for band in sources}) > 1,
         scale=_common(sources, lambda band: band.meta.scale),
         offset=_common(sources, lambda band: band.meta.offset),
-        colormap=_common(sources, lambda band: None if band.sample else band.asset.profile.colormap),
-        categories=_common(sources, lambda band: band.meta.categories),
+        colormap=None if made else _common(sources, lambda band: None if band.sample else band.asset.profile.colormap),
+        categories=None if made else _common(sources, lambda band: band.meta.categories),
         **common,
     )
 

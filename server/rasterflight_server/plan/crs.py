@@ -38,6 +38,7 @@ class Definition:
     #: "EPSG:32618", or WKT2 where no authority code says it.
     name: str
     projjson: str
+    wkt: str
     #: Its code; None: no EPSG code says it. OGC:CRS84 is 4326 here, where x always comes before y.
     epsg: int | None
 
@@ -117,7 +118,7 @@ def _define(text: str) -> Definition | None:
     except CRSError:
         return None
     epsg = 4326 if crs.to_string() == LONLAT else crs.to_epsg(min_confidence=_SURE)
-    return Definition(crs.to_string(), crs.to_json(), epsg)
+    return Definition(crs.to_string(), crs.to_json(), crs.to_wkt(), epsg)
 
 
 @_in_proj_thread

@@ -40,11 +40,21 @@ class BandSource:
     scaled: bool = False
     #: Who tells which pixels are invalid; empty too when nobody asks.
     witnesses: tuple[Witness, ...] = ()
+    #: Number of the level that is read: 0 is the full resolution.
+    number: int = 0
+    #: NumPy name of the type that resampling makes; None: that of the file.
+    made: str | None = None
 
     @property
     def level(self) -> Level:
-        """Full resolution."""
-        return self.asset.profile.levels[0]
+        """The level that is read."""
+        return self.asset.profile.levels[self.number]
+
+    @property
+    def is_classes(self) -> bool:
+        """Values are names rather than amounts, so that there is nothing between two of them."""
+        paletted = self.sample == 0 and self.asset.profile.colormap is not None
+        return paletted or self.meta.categories is not None or np.dtype(self.level.dtype).kind == "c"
 
     @property
     def meta(self) -> BandMeta:
@@ -52,15 +62,32 @@ class BandSource:
         return self.asset.profile.bands[self.sample]
 
     @property
+    def warped_nodata(self) -> Any:
+        """What pixels without a valid one become when they are resampled, in that type; None: 0."""
+        if self.made:
+            return np.nan
+        nodata = self.asset.profile.nodata
+        return None if nodata is None else nodata_pixel(nodata, self.level.dtype)
+
+    @property
     def dtype(self) -> str:
         """NumPy name of the type of the result."""
-        return physical_dtype(self.level.dtype) if self.scaled else self.level.dtype
+        return physical_dtype(self.level.dtype) if self.scaled else self.warped_dtype
+
+    @property
+    def warped_dtype(self) -> str:
+        """NumPy name of the type of pixels that are not scaled yet."""
+        return self.made or self.level.dtype
 
     @property
     def fill(self) -> Any:
         """What pixels of the result hold that are outside: nodata, or 0 where there is none."""
-        nodata = "nan" if self.scaled else self.asset.profile.nodata
-        return np.dtype(self.dtype).type(0) if nodata is None else nodata_pixel(nodata, self.dtype)
+        return np.dtype(self.dtype).type(0) if self.nodata is None else nodata_pixel(self.nodata, self.dtype)
+
+    @property
+    def nodata(self) -> str | None:
+        """Nodata of the result, as ``nodata_pixel`` takes it; None: it has none."""
+        return "nan" if self.scaled or self.made else self.asset.profile.nodata
 
     @property
     def itemsize(self) -> int:
@@ -93,6 +120,10 @@ class GridCut:
     def stack(self) -> Stack:
         """The windows, one below the other."""
         return Stack(self.windows[:, 2], self.windows[:, 3])
+
+    def source_windows(self, windows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The pixels of the files that windows are made of, shape (n, 4): here the same."""
+        return windows
 
     @property
     def pixel_bytes(self) -> int:

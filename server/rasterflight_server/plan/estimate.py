@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from rasterflight_protocol.v1.plan_pb2 import Plan
+from rasterflight_protocol.v1.plan_pb2 import BandLevels, Plan
 from rasterflight_server.plan.cutouts import BandSource, GridCut
 from rasterflight_server.plan.planner import ReadPlan
 from rasterflight_server.plan.sampling import PointPlan
@@ -19,7 +19,7 @@ def estimate(plan: ReadPlan) -> Plan:
     for record in plan.records:
         for cut in record.cuts:
             for asset, level, samples in samples_needed(cut):
-                lengths = _lengths(asset, level, samples, cut.windows)
+                lengths = _lengths(asset, level, samples, cut.source_windows(cut.windows))
                 tiles += len(lengths)
                 stored += int(lengths.sum())
     return Plan(
@@ -31,6 +31,7 @@ def estimate(plan: ReadPlan) -> Plan:
         bytes_to_fetch=stored,
         bytes_to_receive=plan.nbytes,
         crs=plan.crs,
+        levels=[BandLevels(band=band, levels=levels) for band, levels in plan.levels.items()],
     )
 
 
@@ -77,7 +78,8 @@ def samples_needed(cut: GridCut) -> list[tuple[Asset, int, list[int]]]:
 def _samples_of(bands: Sequence[BandSource]) -> list[tuple[Asset, int, list[int]]]:
     found: dict[tuple[str, int], tuple[Asset, int, list[int]]] = {}
     for band in bands:
-        found.setdefault((band.asset.href, 0), (band.asset, 0, []))[2].append(band.sample)
+        key = band.asset.href, band.number
+        found.setdefault(key, (band.asset, band.number, []))[2].append(band.sample)
     for band in bands:
         for witness in band.witnesses:
             key = band.asset.href, witness.level

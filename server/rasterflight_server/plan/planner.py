@@ -1,7 +1,7 @@
 """From a checked request to a plan: which records, which windows, in which order, of which types."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,13 +15,12 @@ from rasterflight_server.errors import NoDataError, RequestError, ServiceError
 from rasterflight_server.plan.areas import Areas
 from rasterflight_server.plan.bandfields import band_fields
 from rasterflight_server.plan.blocks import block_windows
-from rasterflight_server.plan.bounds import vertex_bounds
-from rasterflight_server.plan.crs import same_crs
-from rasterflight_server.plan.cutouts import BandSource, GridCut, Record, RecordCut
+from rasterflight_server.plan.cutouts import BandSource, Record, RecordCut
+from rasterflight_server.plan.placing import cut_out
+from rasterflight_server.plan.regrid import Regrid, whole_cuts
 from rasterflight_server.plan.request import Request
 from rasterflight_server.plan.validity import witnesses
-from rasterflight_server.plan.windows import geometry_windows, part_windows
-from rasterflight_server.types import Asset, Grid, Window
+from rasterflight_server.types import Asset, Grid
 from rasterflight_server.types.lonlat import Box
 
 #: Pairs of record and area of one request: what a plan holds of each takes some 50 bytes.
@@ -41,6 +40,10 @@ class ReadPlan:
     records: Sequence[RecordCut]
     #: In the order asked for.
     bands: Sequence[BandField]
+    #: The one grid that all chips are on, as JSON for the schema; None: there is none.
+    grid_facts: bytes | None = None
+    #: The levels that resampled bands are read from.
+    levels: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @cached_property
     def nbytes(self) -> int:
@@ -77,7 +80,7 @@ class ReadPlan:
         middles = (np.cumsum(sizes) - sizes / 2) / max(sizes.sum(), 1.0)
         parts = np.minimum((middles * count).astype(np.int64), count - 1)
         chosen = [record for record, part in zip(self.records, parts.tolist(), strict=True) if part == index]
-        return ReadPlan(self.request, self.collection, chosen, self.bands)
+        return replace(self, records=chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,36 +166,75 @@ def plan_read(collection: Collection, request: Request) -> ReadPlan:
     selection = select(collection, request)
     if not len(selection.hits):
         raise _no_records(collection, request)
-    records = list(_cut_records(collection, request, entries, selection))
+    found = list(_find_bands(collection, request, entries, selection.hits))
+    regrid = _regrid(request, found)
+    areas = [_NO_AREAS] * len(found) if selection.areas is None else selection.areas
+    records = list(_cut_records(request, found, areas, regrid))
     if not records:
         raise NoDataError(
             "the footprints of records touch the geometries, but not one pixel lies inside",
             collection=collection.name,
             hint="enlarge the geometries",
         )
-    return ReadPlan(request, collection, records, band_fields(request, records))
+    facts, levels = (None, {}) if regrid is None else (regrid.facts(), regrid.levels())
+    return ReadPlan(request, collection, records, band_fields(request, records), facts, levels)
 
 
-def _cut_records(
-    collection: Collection, request: Request, entries: Sequence[BandEntry], selection: Selection
-) -> Iterator[RecordCut]:
-    hits = selection.hits
-    areas = [_NO_AREAS] * len(hits) if selection.areas is None else selection.areas
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The bands of a record by the grid that they are on, or why there are none."""
+
+    record: Record
+    grids: dict[Grid, list[BandSource]]
+    error: ServiceError | None = None
+
+
+def _find_bands(
+    collection: Collection, request: Request, entries: Sequence[BandEntry], hits: pa.Table
+) -> Iterator[_Found]:
     times = hits["datetime"].cast(pa.int64()).to_pylist()
     columns = (hits["row"].to_pylist(), hits["id"].to_pylist(), times, hits["cloud_cover"].to_pylist())
-    for position, facts in enumerate(zip(*columns, strict=True)):
+    for facts in zip(*columns, strict=True):
         record = Record(*facts)
         try:
-            grids = band_grids(collection, request, entries, record)
-            cuts = [_cut(request, grid, bands, areas[position]) for grid, bands in grids.items()]
+            yield _Found(record, band_grids(collection, request, entries, record))
         except ServiceError as error:
             if not request.skip_errors:
                 raise
-            yield RecordCut(record, (), error)
+            yield _Found(record, {}, error)
+
+
+def _regrid(request: Request, found: Sequence[_Found]) -> Regrid | None:
+    """What brings records onto the grid that was asked for; None: each stays on its own."""
+    grids = [one.grids for one in found if one.grids]
+    if not request.target.asked or not grids:
+        return None
+    if not request.target.moves:
+        # One grid for all, whichever: windows are on each one's own, and what lies nowhere or askew stays as it is.
+        usable = all(grid.located and grid.axis_aligned for of_record in grids for grid in of_record)
+        if request.windows is not None or not usable:
+            return None
+    return Regrid(request.target, request.bands, grids)
+
+
+def _cut_records(
+    request: Request, found: Sequence[_Found], areas: Sequence[npt.NDArray[np.int64]], regrid: Regrid | None
+) -> Iterator[RecordCut]:
+    for one, of_record in zip(found, areas, strict=True):
+        if one.error is not None:
+            yield RecordCut(one.record, (), one.error)
+            continue
+        try:
+            whole = whole_cuts(one.grids) if regrid is None else regrid.cuts(one.grids)
+            cuts = [cut_out(request, cut, of_record) for cut in whole]
+        except ServiceError as error:
+            if not request.skip_errors:
+                raise
+            yield RecordCut(one.record, (), error)
             continue
         cuts = [cut for cut in cuts if len(cut.windows)]
         if cuts:
-            yield RecordCut(record, cuts)
+            yield RecordCut(one.record, cuts)
 
 
 def _footprints(hits: pa.Table) -> npt.NDArray[np.object_]:
@@ -239,14 +281,14 @@ def _source(request: Request, column: int, asset: Asset, sample: int, record: Re
 
 
 def _check_grid(request: Request, grid: Grid, record: Record, asset: str) -> None:
-    if request.target_crs and (grid.crs is None or not same_crs(request.target_crs, grid.crs)):
+    if request.target.moves and not grid.located:
         raise RequestError(
-            ErrorCode.BAD_REQUEST,
-            f"target_crs {request.target_crs!r} differs from the raster's CRS {grid.crs}: this server does not reproject",
+            ErrorCode.UNSUPPORTED_LAYOUT,
+            f"the raster has no {'CRS' if grid.crs is None else 'transform'}, so its pixels have no place on another grid",
             record=record.id,
             asset=asset,
-            field="grid.target_crs",
-            hint="leave target_crs out, and reproject the result",
+            field="grid",
+            hint="read it on its own grid",
         )
     placed = "points" if request.points is not None else "geometries"
     if request.areas is None and request.points is None:
@@ -270,48 +312,6 @@ def _check_grid(request: Request, grid: Grid, record: Record, asset: str) -> Non
             field=placed,
             hint="ask for pixel windows instead",
         )
-
-
-def _cut(request: Request, grid: Grid, bands: list[BandSource], areas: npt.NDArray[np.int64]) -> GridCut:
-    if request.areas is not None:
-        windows = _windows(request.areas, areas, grid)
-        overlap = (windows[:, 2] > 0) & (windows[:, 3] > 0)
-        return GridCut(grid, tuple(bands), areas[overlap], windows[overlap])
-    if request.windows is None:
-        return GridCut(grid, tuple(bands), np.array([-1]), np.array([grid.window]))
-    clipped: list[tuple[int, Window | None]] = [
-        (number, window.intersection(grid.window)) for number, window in enumerate(request.windows)
-    ]
-    kept = [(number, window) for number, window in clipped if window is not None]
-    return GridCut(
-        grid,
-        tuple(bands),
-        np.array([number for number, _ in kept], dtype=np.int64),
-        np.array([window for _, window in kept], dtype=np.int64).reshape(-1, 4),
-    )
-
-
-def _windows(areas: Areas, numbers: npt.NDArray[np.int64], grid: Grid) -> npt.NDArray[np.int64]:
-    geometries = _placed(areas, numbers, grid)
-    windows = geometry_windows(geometries, grid)
-    crossing = areas.crossing[numbers]
-    if crossing.any():
-        # one side is on the raster, and the other would stretch the window to its edge
-        windows[crossing] = part_windows(geometries[crossing], grid)
-    return windows
-
-
-def _placed(areas: Areas, numbers: npt.NDArray[np.int64], grid: Grid) -> npt.NDArray[np.object_]:
-    geometries = areas.to_crs(grid.crs or "", numbers)
-    finite = np.isfinite(vertex_bounds(geometries)).all(axis=1)
-    if not finite.all():
-        raise RequestError(
-            ErrorCode.BAD_GEOMETRY,
-            f"geometry {int(numbers[np.argmin(finite)]) + 1} reaches where {grid.crs} has no coordinates",
-            field=areas.field,
-            hint="clip it to the surroundings of the records",
-        )
-    return geometries
 
 
 def _no_records(collection: Collection, request: Request) -> ServiceError:

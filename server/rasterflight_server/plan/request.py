@@ -16,11 +16,13 @@ from rasterflight_protocol.v1.read_pb2 import (
     VALUES_SCALED,
     VALUES_UNSPECIFIED,
     Filter,
+    GridOptions,
     Layout,
     ReadRequest,
 )
 from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.areas import Areas
+from rasterflight_server.plan.gridoptions import Target, parse_target
 from rasterflight_server.plan.points import Points, check_bands, parse_points
 from rasterflight_server.plan.uploads import FindUpload, no_uploads
 from rasterflight_server.types import Window
@@ -31,6 +33,8 @@ DEFAULT_BATCH_BYTES = 4 * MIB
 #: Well below the 16 MiB above which Flight clients in Go refuse a message.
 MAX_BATCH_BYTES = 8 * MIB
 _MIN_BATCH_BYTES = 1 << 16
+#: Fields of GridOptions that mean nothing to single pixels.
+_OF_GRIDS = frozenset(GridOptions.DESCRIPTOR.fields_by_name) - {"masked", "values"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,8 @@ class Request:
     #: The areas inside ``filters``, by the number of the filter.
     filter_areas: Sequence[Areas]
     all_touched: bool
-    target_crs: str
+    #: The grid that the pixels are to be on.
+    target: Target
     #: Invalid pixels are to be null.
     masked: bool
     #: Pixels are to be physical values.
@@ -101,7 +106,7 @@ def parse_request(message: ReadRequest, uploads: FindUpload = no_uploads) -> Req
             if filter_.HasField("geometries")
         ],
         all_touched=message.grid.all_touched,
-        target_crs=message.grid.target_crs,
+        target=parse_target(message.grid, bands),
         masked=message.grid.masked,
         scaled=_scaled(message),
         layout=layout,
@@ -137,9 +142,16 @@ def _check_use(message: ReadRequest, layout: Layout) -> None:
     if layout == LAYOUT_POINTS:
         if where != "points":
             raise _bad("the points layout takes points", "points", "give points, or ask for another layout")
-        for used, field in ((message.grid.target_crs, "grid.target_crs"), (message.HasField("shard"), "shard")):
-            if used:
-                raise _bad(f"the points layout has no use for {field}", field, "leave the field out")
+        unused = [f"grid.{field.name}" for field, _ in message.grid.ListFields() if field.name in _OF_GRIDS]
+        for field in [*unused, *(["shard"] if message.HasField("shard") else [])]:
+            raise _bad(f"the points layout has no use for {field}", field, "leave the field out")
+    told = message.grid
+    if where == "windows" and (told.target_crs or told.resolution or told.HasField("bounds") or told.anchor):
+        raise _bad(
+            "they count the pixels of a grid that is not known before the read",
+            "windows",
+            "say all of the grid in grid.grid, or read the windows on the records' own grids",
+        )
 
 
 def _points(message: ReadRequest) -> Points:

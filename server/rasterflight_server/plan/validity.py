@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rasterflight_protocol import nodata_pixel
+from rasterflight_server.plan.levels import mask_of
 from rasterflight_server.types import Profile
 
 Pixels = npt.NDArray[Any]
@@ -24,8 +25,13 @@ class Witness(NamedTuple):
     value: Any
 
 
-def witnesses(profile: Profile, sample: int) -> tuple[Witness, ...]:
+def witnesses(profile: Profile, sample: int, number: int = 0) -> tuple[Witness, ...]:
     """Who tells which pixels of a sample are invalid: those where all witnesses agree.
+
+    Parameters
+    ----------
+    number
+        Of the level, which has a mask if the full resolution has one.
 
     Returns
     -------
@@ -34,15 +40,17 @@ def witnesses(profile: Profile, sample: int) -> tuple[Witness, ...]:
     """
     dtype = profile.levels[0].dtype
     if profile.masks:
-        return (Witness(len(profile.levels), sample if profile.masks[0].samples > 1 else 0, np.uint8(0)),)
+        mask = mask_of(profile, number) if number else len(profile.levels)
+        assert mask is not None
+        return (Witness(mask, sample if profile.level(mask).samples > 1 else 0, np.uint8(0)),)
     if profile.nodata_values is not None:
         values = enumerate(profile.nodata_values)
-        return tuple(Witness(0, other, nodata_pixel(value, dtype)) for other, value in values)
+        return tuple(Witness(number, other, nodata_pixel(value, dtype)) for other, value in values)
     if profile.nodata is not None:
-        return (Witness(0, sample, nodata_pixel(profile.nodata, dtype)),)
+        return (Witness(number, sample, nodata_pixel(profile.nodata, dtype)),)
     last = len(profile.bands) - 1
     has_alpha = last + 1 in _WITH_ALPHA and profile.bands[last].colorinterp == "alpha" and dtype in _ALPHA_DTYPES
-    return (Witness(0, last, np.dtype(dtype).type(0)),) if has_alpha and sample != last else ()
+    return (Witness(number, last, np.dtype(dtype).type(0)),) if has_alpha and sample != last else ()
 
 
 def invalid(found: Sequence[tuple[Pixels, Any]]) -> npt.NDArray[np.bool_]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rasterflight_server.types import Window
-from rasterflight_server.warp.extents import Area
+from rasterflight_server.warp.extents import MANY, Area
 from rasterflight_server.warp.patch import Mask, Patch, Pixels
 from rasterflight_server.warp.transformer import F64
 
@@ -36,6 +36,8 @@ class Average:
 def _mean(area: Area, patch: Patch) -> tuple[F64, F64]:
     """Means and sums of weights."""
     index = patch.at(area.rows.first.astype(np.float64), area.cols.first.astype(np.float64))
+    if index.size == 1 and area.cols.longest * area.rows.longest > MANY:
+        return _mean_of_many(area, patch)
     mean, total = np.zeros(index.shape), np.zeros(index.shape)
     across = [area.cols.weight(tap) for tap in range(area.cols.longest)]
     for down in range(area.rows.longest):
@@ -49,6 +51,22 @@ def _mean(area: Area, patch: Patch) -> tuple[F64, F64]:
             part = np.divide(weight, total, out=np.zeros(index.shape), where=counts)
             mean += part * (patch.take(index, down, right) - mean)
     return mean, total
+
+
+def _mean_of_many(area: Area, patch: Patch) -> tuple[F64, F64]:
+    """Mean of so many pixels under one that they are no longer taken step by step, and sum of weights."""
+    top, left = area.rows.begin - patch.row, area.cols.begin - patch.col
+    there = slice(top, top + area.rows.longest), slice(left, left + area.cols.longest)
+    down, across = (
+        np.concatenate([axis.weight(tap) for tap in range(axis.longest)]) for axis in (area.rows, area.cols)
+    )
+    weights = np.maximum(down[:, None] * across, 0.0)
+    if patch.valid is not None:
+        weights = np.where(patch.valid[there], weights, 0.0)
+    total = weights.sum()
+    values = patch.values[there].astype(np.float64)
+    mean = (np.where(weights > 0, values, 0.0) * weights).sum() / total if total > 0 else 0.0
+    return np.array([mean]), np.array([total])
 
 
 class Mode:

@@ -59,6 +59,8 @@ class Layout:
 
     def chunks(self) -> list[Chunk]:
         """The chunks of the whole target, from top to bottom, left to right."""
+        if self.transformer.whole_pixels:
+            return [Chunk(self.target.window, self.source.window, (1.0, 1.0))]
         found: list[Chunk] = []
         pending = [self.target.window]
         while pending:
@@ -115,7 +117,7 @@ class Layout:
         return from_source(backward, self.source, window)
 
     def _margin(self, window: Window, covered: F64) -> npt.NDArray[np.int64]:
-        radius = 0 if self.transformer.whole_pixels else self.resampling.radius
+        radius = self.resampling.radius
         with np.errstate(divide="ignore"):
             scale = np.maximum(1e-3, np.array([window.width, window.height]) / covered)
         return np.where(scale < NOT_SHRUNK, np.ceil(radius / scale), radius).astype(np.int64)

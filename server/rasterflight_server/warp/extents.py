@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from rasterflight_server.types import Window
-from rasterflight_server.warp.chunks import Chunk
 from rasterflight_server.warp.patch import Index, Mask, Patch
-from rasterflight_server.warp.places import corners
-from rasterflight_server.warp.transformer import F64, Transformer
+from rasterflight_server.warp.places import Scan
+from rasterflight_server.warp.transformer import F64
 
 #: What a place may reach into a pixel without touching it.
 _EPSILON = 1e-10
 #: Target pixels from the edges of the source within which a pixel may lie on both of its ends.
 _SEAM = 2
+#: Source pixels under a target pixel from which on they are counted by themselves.
+MANY = 4096
 
 
 class Extent:
@@ -77,34 +78,44 @@ class Area:
         return Patch(values, valid, patch.row, patch.col)
 
     def groups(self) -> Iterator[tuple[Any, "Area"]]:
-        """Target pixels by how many source pixels lie under them, so that a few with very many do not hold up the rest."""
-        if self.cols.first.shape != self.inside.shape:
-            yield ..., self
-            return
-        usual = 2 * np.median(self.cols.count) + 2, 2 * np.median(self.rows.count) + 2
-        large = (self.cols.count > usual[0]) | (self.rows.count > usual[1])
+        """Target pixels by how many source pixels lie under them, so that a few with very many do not hold up the rest.
+
+        Those with more than ``MANY`` come one by one.
+        """
+        count = self.cols.count * self.rows.count
+        usual = min(MANY, 4 * float(np.median(self.cols.count)) * float(np.median(self.rows.count)) + 4)
+        large = count > usual
         if not large.any():
             yield ..., self
             return
-        size = np.where(large, np.ceil(np.log2(self.cols.count)) * 64 + np.ceil(np.log2(self.rows.count)), -1)
-        for one in np.unique(size):
-            where = size == one
-            yield where, Area(self.cols.take(where), self.rows.take(where), self.inside[where], self._width)
+        if not large.all():
+            yield ~large, self._take(~large)
+        many = count > MANY
+        for one in np.argwhere(many):
+            where = np.zeros(many.shape, np.bool_)
+            where[tuple(one)] = True
+            yield where, self._take(where)
+        size = np.where(large & ~many, np.ceil(np.log2(count)), -1)
+        for one in np.unique(size[size >= 0]):
+            yield size == one, self._take(size == one)
+
+    def _take(self, where: Mask) -> "Area":
+        return Area(self.cols.take(where), self.rows.take(where), self.inside[where], self._width)
 
     @property
     def _crosses_seam(self) -> bool:
         return bool((self.cols.first + self.cols.count).max() > self._width)
 
 
-def areas(transformer: Transformer, chunk: Chunk, window: Window) -> Area | None:
-    """Find what of the source lies under a window of a chunk, both in pixels of the target; None: nothing."""
-    seen = chunk.source
-    x, y, x2, y2 = corners(transformer, chunk, window)
+def areas(scan: Scan, window: Window) -> Area | None:
+    """Find what of the source lies under a window of a scan, in pixels of the target; None: nothing."""
+    chunk, seen = scan.chunk, scan.chunk.source
+    x, y, x2, y2 = scan.corners(window)
     left, right = np.minimum(x, x2) - seen.col_off, np.maximum(x, x2) - seen.col_off
     top, bottom = np.minimum(y, y2) - seen.row_off, np.maximum(y, y2) - seen.row_off
     cols = _within(left, right, seen.width, chunk.scale[0])
     rows = _within(top, bottom, seen.height, chunk.scale[1])
-    seam = _on_seam(transformer, chunk, window, (left, right, cols & rows))
+    seam = _on_seam(scan, window, (left, right, cols & rows))
     if seam is not None:
         left, right = np.where(seam, right, left), np.where(seam, left + seen.width, right)
     first, count = _pixels(left, right, seen.width, cols, endless=seam)
@@ -123,12 +134,13 @@ def _within(low: F64, high: F64, size: int, scale: float) -> Mask:
     return np.asarray(inside & (high > -_EPSILON) & (low < size + _EPSILON))
 
 
-def _on_seam(transformer: Transformer, chunk: Chunk, window: Window, across: tuple[F64, F64, Mask]) -> Mask | None:
+def _on_seam(scan: Scan, window: Window, across: tuple[F64, F64, Mask]) -> Mask | None:
     """Target pixels on both ends of a source that goes round the world: what lies between their corners is all but them.
 
     GDAL notices half of them, and takes the whole world for the rest.
     """
     left, right, inside = across
+    transformer, chunk = scan.transformer, scan.chunk
     width = chunk.source.width
     if transformer.separable or chunk.source.col_off:
         return None

@@ -1,6 +1,7 @@
 """Where the pixels of a target lie in the source, and which of them lie in it at all."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from rasterflight_server.types import Window
 from rasterflight_server.warp.chunks import Chunk
 from rasterflight_server.warp.patch import Mask
+from rasterflight_server.warp.scanlines import Scanlines
 from rasterflight_server.warp.transformer import F64, Transformer
 
 #: What may lack to the next pixel for it to be taken.
@@ -58,40 +60,76 @@ class Centres:
         return Window(left, top, right + last[0] + 1 - left, bottom + last[1] + 1 - top)
 
 
-def centres(transformer: Transformer, chunk: Chunk, window: Window) -> Centres | None:
-    """Find the centres of a window of a chunk, both in pixels of the target; None: no centre lies inside.
+class Scan:
+    """Rows of a chunk that are wanted; how they lie in the source is found once for all of them.
+
+    Parameters
+    ----------
+    transformer
+        From target to source.
+    chunk
+        The chunk.
+    row_off, height
+        The rows, in pixels of the target.
+    """
+
+    def __init__(self, transformer: Transformer, chunk: Chunk, row_off: int, height: int) -> None:
+        self.transformer = transformer
+        self.chunk = chunk
+        self._row_off = row_off
+        self._height = height
+
+    def corners(self, window: Window) -> tuple[F64, F64, F64, F64]:
+        """Where the upper left and the lower right corners of target pixels lie in the source: x, y, x2, y2."""
+        x, y = self._places(self._upper_left, window)
+        x2, y2 = self._places(self._lower_right, window)
+        return x, y, x2, y2
+
+    def centres(self, window: Window) -> tuple[F64, F64]:
+        """Where the centres of target pixels lie in the source: x, y."""
+        return self._places(self._middle, window)
+
+    @cached_property
+    def _upper_left(self) -> Scanlines:
+        return self._lines(0.0)
+
+    @cached_property
+    def _middle(self) -> Scanlines:
+        return self._lines(0.5)
+
+    @cached_property
+    def _lower_right(self) -> Scanlines:
+        return self._lines(1.0)
+
+    def _lines(self, shift: float) -> Scanlines:
+        y = np.arange(self._row_off, self._row_off + self._height, dtype=np.float64) + shift
+        return Scanlines(self.transformer, self.chunk.target.col_off + shift, self.chunk.target.width, y)
+
+    def _places(self, lines: Scanlines, window: Window) -> tuple[F64, F64]:
+        row, col = window.row_off - self._row_off, window.col_off - self.chunk.target.col_off
+        return lines.places(slice(row, row + window.height), slice(col, col + window.width))
+
+
+def centres(scan: Scan, window: Window) -> Centres | None:
+    """Find the centres of a window of a scan, in pixels of the target; None: no centre lies inside.
 
     A centre that seems to lie outside by less than a pixel is looked at again without approximation.
     """
-    seen = chunk.source
-    x, y = _rows(transformer, chunk, window, 0.5)
+    seen = scan.chunk.source
+    x, y = scan.centres(window)
     x_range, y_range = _range(x), _range(y)
     inside: Mask | None = None
     if not _holds(x_range, seen.col_off, seen.width) or not _holds(y_range, seen.row_off, seen.height):
-        x, y, inside = _look_again(transformer, seen, window, x, y)
+        x, y, inside = _look_again(scan.transformer, seen, window, x, y)
         if not inside.any():
             return None
-        x, y = _moved_inside(x, y, inside)
+        x, y = _moved_inside(x, inside), _moved_inside(y, inside)
         x_range, y_range = _range(x), _range(y)
         inside = None if inside.all() else inside
     x -= seen.col_off
     y -= seen.row_off
     x_range, y_range = _shifted(x_range, seen.col_off), _shifted(y_range, seen.row_off)
     return Centres(x, y, x_range, y_range, inside, (seen.width, seen.height))
-
-
-def corners(transformer: Transformer, chunk: Chunk, window: Window) -> tuple[F64, F64, F64, F64]:
-    """Where the upper left and the lower right corners of target pixels lie in the source: x, y, x2, y2."""
-    x, y = _rows(transformer, chunk, window, 0.0)
-    x2, y2 = _rows(transformer, chunk, window, 1.0)
-    return x, y, x2, y2
-
-
-def _rows(transformer: Transformer, chunk: Chunk, window: Window, shift: float) -> tuple[F64, F64]:
-    first = window.col_off - chunk.target.col_off
-    y = np.arange(window.row_off, window.row_off + window.height, dtype=np.float64) + shift
-    columns = slice(first, first + window.width)
-    return transformer.rows(chunk.target.col_off + shift, chunk.target.width, y, columns)
 
 
 def _look_again(transformer: Transformer, seen: Window, window: Window, x: F64, y: F64) -> tuple[F64, F64, Mask]:
@@ -111,12 +149,13 @@ def _look_again(transformer: Transformer, seen: Window, window: Window, x: F64, 
     return x, y, _within(x, seen.col_off, seen.width) & _within(y, seen.row_off, seen.height)
 
 
-def _moved_inside(x: F64, y: F64, inside: Mask) -> tuple[F64, F64]:
-    """Give centres that lie outside the place of one that lies inside."""
-    if x.shape != inside.shape:
-        columns, rows = inside.any(axis=0, keepdims=True), inside.any(axis=1, keepdims=True)
-        return np.where(columns, x, x[columns][0]), np.where(rows, y, y[rows][0])
-    return np.where(inside, x, x[inside][0]), np.where(inside, y, y[inside][0])
+def _moved_inside(places: F64, inside: Mask) -> F64:
+    """Give centres that lie outside the place of one that lies inside; places along an axis may be given once for all rows or columns."""
+    needed = inside
+    for axis in (0, 1):
+        if places.shape[axis] != inside.shape[axis]:
+            needed = np.asarray(needed.any(axis=axis, keepdims=True))
+    return np.where(needed, places, places[needed][0])
 
 
 def _range(places: F64) -> Range:

@@ -8,7 +8,9 @@ import numpy.typing as npt
 from rasterflight_server.warp.patch import Mask, Pixels
 
 
-def store(values: Pixels, valid: Mask | None, dtype: npt.DTypeLike, nodata: float | None) -> tuple[Pixels, Mask]:
+def store(
+    values: Pixels, valid: Mask | None, dtype: npt.DTypeLike, nodata: float | None, *, apart: bool = True
+) -> tuple[Pixels, Mask]:
     """Make pixels of values.
 
     Parameters
@@ -18,10 +20,11 @@ def store(values: Pixels, valid: Mask | None, dtype: npt.DTypeLike, nodata: floa
     valid
         Same shape; None: all are.
     dtype
-        Type of the pixels.
+        Type of the pixels: integers are rounded (halves go up) and clamped.
     nodata
-        What invalid pixels become; None: 0. A valid pixel that happens to be just this moves by the least there is: down by one,
-        up where it is the lowest of an integer type or not an integer.
+        What invalid pixels become; None: 0.
+    apart
+        Keep valid integers apart from nodata: one that happens to be just that becomes one less, or more where there is no less.
 
     Returns
     -------
@@ -30,13 +33,12 @@ def store(values: Pixels, valid: Mask | None, dtype: npt.DTypeLike, nodata: floa
     """
     dtype = np.dtype(dtype)
     pixels = values if values.dtype == dtype else _converted(values, dtype)
-    mask = np.ones(pixels.shape, np.bool_) if valid is None else np.broadcast_to(valid, pixels.shape)
-    if nodata is not None:
-        pixels = _told_apart(pixels, dtype, nodata)
-    if valid is not None and not valid.all():
-        fill = np.zeros((), dtype) if nodata is None else np.asarray(nodata).astype(dtype)
-        pixels = np.where(mask, pixels, fill)
-    return pixels, mask
+    if apart and nodata is not None and np.issubdtype(dtype, np.integer):
+        pixels = _told_apart(pixels, nodata)
+    if valid is None or valid.all():
+        return pixels, np.ones(pixels.shape, np.bool_)
+    fill = np.zeros((), dtype) if nodata is None else np.asarray(nodata).astype(dtype)
+    return np.where(valid, pixels, fill), np.asarray(valid)
 
 
 def _converted(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
@@ -52,15 +54,9 @@ def _converted(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
     return np.where(rounded >= float(limits.max), limits.max, pixels)
 
 
-def _told_apart(pixels: Pixels, dtype: np.dtype[Any], nodata: float) -> Pixels:
+def _told_apart(pixels: Pixels, nodata: float) -> Pixels:
     same = pixels == nodata
     if not same.any():
         return pixels
-    pixels = pixels.copy()
-    if np.issubdtype(dtype, np.integer):
-        limits = np.iinfo(dtype)
-        pixels[same] = limits.min + 1 if nodata == limits.min else int(nodata) - 1
-    elif np.issubdtype(dtype, np.floating):
-        highest = np.finfo(dtype).max
-        pixels[same] = np.nextafter(dtype.type(nodata), dtype.type(0) if nodata == highest else highest)
-    return pixels
+    lowest = np.iinfo(pixels.dtype).min
+    return np.where(same, pixels.dtype.type(lowest + 1 if nodata == lowest else int(nodata) - 1), pixels)

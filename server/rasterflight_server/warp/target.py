@@ -4,6 +4,8 @@ import math
 
 from affine import Affine
 
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.errors import RequestError
 from rasterflight_server.types import Grid
 from rasterflight_server.warp.outline import Outline
 from rasterflight_server.warp.transformer import Projection
@@ -42,8 +44,10 @@ def default_target(
     Raises
     ------
     RequestError
-        BAD_REQUEST: hardly any of the source projects to the target.
+        BAD_REQUEST: hardly any of the source projects to the target; the resolution is not above 0.
     """
+    if resolution is not None:
+        _check_resolution(resolution)
     if to_target is None or to_source is None:
         to_target = to_source = None
     if to_target is None and source.axis_aligned:
@@ -79,7 +83,20 @@ def aligned_target(
         Name of the CRS of all this.
     anchor
         A corner of pixels (x, y).
+
+    Raises
+    ------
+    RequestError
+        BAD_REQUEST: the resolution is not above 0; bounds are not finite, or hold nothing.
     """
+    _check_resolution(resolution)
+    if not all(map(math.isfinite, bounds)) or bounds[0] >= bounds[2] or bounds[1] >= bounds[3]:
+        raise RequestError(
+            ErrorCode.BAD_REQUEST,
+            f"bounds {', '.join(f'{side:g}' for side in bounds)} hold nothing",
+            field="bounds",
+            hint="give left, bottom, right, top, with left below right and bottom below top",
+        )
     left, right = (_lines(bounds[side], resolution[0], anchor[0], side) for side in (0, 2))
     bottom, top = (_lines(bounds[side], resolution[1], anchor[1], side) for side in (1, 3))
     width, height = max(right - left, 1), max(top - bottom, 1)
@@ -91,6 +108,16 @@ def bounds_of(grid: Grid) -> tuple[float, float, float, float]:
     """Left, bottom, right, top of a grid in its own CRS, also of one that is rotated."""
     x, y = zip(*(grid.transform * (col, row) for col in (0, grid.width) for row in (0, grid.height)), strict=True)
     return min(x), min(y), max(x), max(y)
+
+
+def _check_resolution(resolution: tuple[float, float]) -> None:
+    if not all(size > 0 and math.isfinite(size) for size in resolution):
+        raise RequestError(
+            ErrorCode.BAD_REQUEST,
+            f"pixels of {resolution[0]:g} x {resolution[1]:g} have no size",
+            field="resolution",
+            hint="give the size of a pixel in units of the target's CRS, above 0",
+        )
 
 
 def _lines(place: float, resolution: float, anchor: float, side: int) -> int:

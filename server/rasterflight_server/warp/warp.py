@@ -7,6 +7,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.errors import RequestError
 from rasterflight_server.types import Grid, Window
 from rasterflight_server.warp.area import Average, Mode
 from rasterflight_server.warp.chunks import MEMORY_LIMIT, Chunk, Layout
@@ -14,7 +16,7 @@ from rasterflight_server.warp.extents import areas
 from rasterflight_server.warp.kernels import Bilinear, Cubic, Kernel, Nearest
 from rasterflight_server.warp.methods import NOT_SHRUNK, Resampling
 from rasterflight_server.warp.patch import Mask, Pixels, cut
-from rasterflight_server.warp.places import centres
+from rasterflight_server.warp.places import Scan, centres
 from rasterflight_server.warp.store import store
 from rasterflight_server.warp.transformer import Projection, Transformer, middle_meridian
 from rasterflight_server.warp.widened import Widened
@@ -26,9 +28,9 @@ BLOCK_PIXELS = 1 << 15
 class Block:
     """A part of the target that is made in one go, and what it takes."""
 
-    def __init__(self, warp: "Warp", chunk: Chunk, target: Window) -> None:
+    def __init__(self, warp: "Warp", scan: Scan, target: Window) -> None:
         self._warp = warp
-        self._chunk = chunk
+        self._scan = scan
         #: Pixels of the target.
         self.target = target
 
@@ -37,7 +39,7 @@ class Block:
         """Pixels of the source that it takes; None: none, the block is all nodata."""
         if self._kernel is None:
             return None
-        seen, reach = self._chunk.source, self._kernel.reach
+        seen, reach = self._scan.chunk.source, self._kernel.reach
         moved = Window(reach.col_off + seen.col_off, reach.row_off + seen.row_off, reach.width, reach.height)
         return moved.intersection(seen)
 
@@ -69,6 +71,11 @@ class Block:
         -------
         tuple
             Pixels, and which of them are valid, both of the shape of ``target``.
+
+        Raises
+        ------
+        RequestError
+            BAD_REQUEST: the pixels are complex, and the method is not nearest.
         """
         shape = self.target.height, self.target.width
         dtype = np.dtype(pixels.dtype if dtype is None else dtype)
@@ -76,14 +83,21 @@ class Block:
         if kernel is None:
             return store(np.zeros(shape, dtype), np.zeros(shape, np.bool_), dtype, nodata)
         if np.iscomplexobj(pixels) and not isinstance(kernel, Nearest):
-            raise TypeError("complex pixels have no order and no mean by parts: only nearest takes them")
-        patch = cut(pixels, valid, have, self._chunk.source, kernel.reach)
+            raise RequestError(
+                ErrorCode.BAD_REQUEST,
+                f"complex pixels cannot be resampled by {self._warp.resampling}",
+                field="resampling",
+                hint='ask for "nearest"',
+            )
+        patch = cut(pixels, valid, have, self._scan.chunk.source, kernel.reach)
         values, found = kernel(patch)
-        return store(values, found, dtype, nodata)
+        # Where it copies pixels of up to 16 bits, GDAL does not look for nodata.
+        apart = not self._warp.copies or dtype.itemsize > 2  # noqa: PLR2004
+        return store(values, found, dtype, nodata, apart=apart)
 
     @cached_property
     def _kernel(self) -> Kernel | None:
-        return self._warp.kernel(self._chunk, self.target)
+        return self._warp.kernel(self._scan, self.target)
 
 
 @dataclass(frozen=True)
@@ -96,6 +110,11 @@ class Warp:
     transformer: Transformer
     chunks: tuple[Chunk, ...]
 
+    @property
+    def copies(self) -> bool:
+        """Target pixels are source pixels, unchanged."""
+        return self.resampling is Resampling.NEAREST or self.transformer.whole_pixels
+
     def blocks(self, window: Window | None = None, *, max_pixels: int = BLOCK_PIXELS) -> Iterator[Block]:
         """Cut a window of the target into blocks of rows.
 
@@ -107,22 +126,22 @@ class Warp:
             common = chunk.target.intersection(wanted)
             if common is None or chunk.source.width == 0 or chunk.source.height == 0:
                 continue
+            scan = Scan(self.transformer, chunk, common.row_off, common.height)
             rows = max(1, max_pixels // common.width)
             for row in range(common.row_off, common.row_off + common.height, rows):
                 height = min(rows, common.row_off + common.height - row)
-                yield Block(self, chunk, Window(common.col_off, row, common.width, height))
+                yield Block(self, scan, Window(common.col_off, row, common.width, height))
 
-    def kernel(self, chunk: Chunk, window: Window) -> Kernel | None:
-        """The kernel for a window of a chunk; None: no source pixel comes to lie in it."""
-        method = self.resampling
-        copied = self.transformer.whole_pixels
-        if method.by_area and not copied:
-            area = areas(self.transformer, chunk, window)
+    def kernel(self, scan: Scan, window: Window) -> Kernel | None:
+        """The kernel for a window of a scan; None: no source pixel comes to lie in it."""
+        method, chunk = self.resampling, scan.chunk
+        if method.by_area and not self.copies:
+            area = areas(scan, window)
             return None if area is None else (Average if method is Resampling.AVERAGE else Mode)(area)
-        places = centres(self.transformer, chunk, window)
+        places = centres(scan, window)
         if places is None:
             return None
-        if copied or method is Resampling.NEAREST or 1 in chunk.source[2:]:
+        if self.copies or 1 in chunk.source[2:]:
             return Nearest(places)
         if min(chunk.scale) < NOT_SHRUNK:
             return Widened(places, method, chunk.scale)

@@ -7,7 +7,7 @@ import numpy as np
 from rasterflight_server.types import Window
 from rasterflight_server.warp.kernels import before, both, on_valid
 from rasterflight_server.warp.methods import Resampling
-from rasterflight_server.warp.patch import Mask, Patch, Pixels
+from rasterflight_server.warp.patch import Index, Mask, Patch, Pixels
 from rasterflight_server.warp.places import Centres
 from rasterflight_server.warp.transformer import F64
 
@@ -15,6 +15,8 @@ from rasterflight_server.warp.transformer import F64
 _LEAST_WEIGHT = 1e-6
 #: Sums of weights that are this near to 1 are taken for 1.
 _NEAR_ONE = 1e-5
+#: Pixels of a kernel from which on it is applied to one target pixel after another.
+_MANY = 4096
 
 
 class Widened:
@@ -39,6 +41,15 @@ class Widened:
     def __call__(self, patch: Patch) -> tuple[Pixels, Mask | None]:
         """Values and which of them are valid."""
         index = patch.at(self._row + self._taps_y.start, self._col + self._taps_x.start)
+        many = len(self._taps_x) * len(self._taps_y) > _MANY
+        values, total = self._one_by_one(patch, index) if many else self._tap_by_tap(patch, index)
+        enough = total >= _LEAST_WEIGHT
+        uneven = enough & ((total < 1 - _NEAR_ONE) | (total > 1 + _NEAR_ONE))
+        np.divide(values, total, out=values, where=uneven)
+        return values, both(on_valid(self._centres, patch), enough)
+
+    def _tap_by_tap(self, patch: Patch, index: Index) -> tuple[F64, F64]:
+        """Sums of values by weight and of weights, of all target pixels at once."""
         values, total = np.zeros(index.shape), np.zeros(index.shape)
         for down, weight_down in enumerate(self._down):
             line, line_total = np.zeros(index.shape), np.zeros(index.shape)
@@ -49,10 +60,20 @@ class Widened:
                 line_total += counted
             values += line * weight_down
             total += line_total * weight_down
-        enough = total >= _LEAST_WEIGHT
-        uneven = enough & ((total < 1 - _NEAR_ONE) | (total > 1 + _NEAR_ONE))
-        np.divide(values, total, out=values, where=uneven)
-        return values, both(on_valid(self._centres, patch), enough)
+        return values, total
+
+    def _one_by_one(self, patch: Patch, index: Index) -> tuple[F64, F64]:
+        """The same of kernels so wide that there are more pixels in one than pixels to make."""
+        values, total = np.zeros(index.shape), np.zeros(index.shape)
+        across, down = (np.broadcast_arrays(values, *weights)[1:] for weights in (self._across, self._down))
+        for place in np.ndindex(index.shape):
+            top, left = divmod(int(index[place]), patch.values.shape[1])
+            there = slice(top, top + len(down)), slice(left, left + len(across))
+            x, y = np.array([weight[place] for weight in across]), np.array([weight[place] for weight in down])
+            part = patch.values[there].astype(np.float64)
+            counted = np.ones(part.shape) if patch.valid is None else patch.valid[there].astype(np.float64)
+            values[place], total[place] = y @ ((part * counted) @ x), y @ (counted @ x)
+        return values, total
 
 
 def triangle(x: F64) -> F64:

@@ -1,0 +1,88 @@
+"""Windows of the areas, or of the windows, of a request on the grids of its records."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from affine import Affine
+
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.errors import RequestError
+from rasterflight_server.plan.areas import Areas
+from rasterflight_server.plan.bounds import vertex_bounds
+from rasterflight_server.plan.cutouts import GridCut
+from rasterflight_server.plan.request import Request
+from rasterflight_server.plan.windows import geometry_windows, part_windows
+from rasterflight_server.types import Grid
+
+Ints = npt.NDArray[np.int64]
+
+
+def cut_out(request: Request, whole: GridCut, areas: Ints) -> GridCut:
+    """Cut out of a record what a request asks for.
+
+    Parameters
+    ----------
+    whole
+        The bands of one grid, with one window that holds all that there is of the record, or none.
+    areas
+        0-based numbers of the areas that the record may have pixels of.
+    """
+    if not len(whole.windows) or (request.areas is None and request.windows is None):
+        return whole
+    if request.areas is not None:
+        numbers, windows = areas, _windows(request.areas, areas, whole.grid, beyond=request.target.whole_areas)
+    else:
+        windows = np.array(request.windows, dtype=np.int64).reshape(-1, 4)
+        numbers = np.arange(len(windows))
+    common = _intersections(windows, whole.windows[0])
+    overlap = (common[:, 2] > 0) & (common[:, 3] > 0)
+    return replace(
+        whole, numbers=numbers[overlap], windows=(windows if request.target.whole_areas else common)[overlap]
+    )
+
+
+def _intersections(windows: Ints, limit: Ints) -> Ints:
+    """The parts of windows inside of one window, which may be without size."""
+    start = np.maximum(windows[:, :2], limit[:2])
+    stop = np.minimum(windows[:, :2] + windows[:, 2:], limit[:2] + limit[2:])
+    return np.hstack([start, np.maximum(stop - start, 0)])
+
+
+def _windows(areas: Areas, numbers: Ints, grid: Grid, *, beyond: bool) -> Ints:
+    """Windows of areas; ``beyond`` says that these may go on where the grid ends."""
+    geometries = _placed(areas, numbers, grid)
+    left = top = 0
+    if beyond:
+        grid, left, top = _enlarged(grid, vertex_bounds(geometries))
+    windows = geometry_windows(geometries, grid)
+    crossing = areas.crossing[numbers]
+    if crossing.any():
+        # one side is on the raster, and the other would stretch the window to its edge
+        windows[crossing] = part_windows(geometries[crossing], grid)
+    return windows - (left, top, 0, 0)
+
+
+def _enlarged(grid: Grid, bounds: npt.NDArray[np.float64]) -> tuple[Grid, int, int]:
+    """The same pixels, going on as far as there are bounds; and how many columns and rows were added before the first."""
+    inverse = ~grid.transform
+    cols = bounds[:, 0::2] * inverse.a + inverse.c
+    rows = bounds[:, 1::2] * inverse.e + inverse.f
+    left, top = (max(0, 1 - int(np.floor(values.min(initial=0)))) for values in (cols, rows))
+    right = max(grid.width, 1 + int(np.ceil(cols.max(initial=0))))
+    bottom = max(grid.height, 1 + int(np.ceil(rows.max(initial=0))))
+    transform = grid.transform @ Affine.translation(-left, -top)
+    return Grid(left + right, top + bottom, transform, grid.crs), left, top
+
+
+def _placed(areas: Areas, numbers: npt.NDArray[np.int64], grid: Grid) -> npt.NDArray[np.object_]:
+    geometries = areas.to_crs(grid.crs or "", numbers)
+    finite = np.isfinite(vertex_bounds(geometries)).all(axis=1)
+    if not finite.all():
+        raise RequestError(
+            ErrorCode.BAD_GEOMETRY,
+            f"geometry {int(numbers[np.argmin(finite)]) + 1} reaches where {grid.crs} has no coordinates",
+            field=areas.field,
+            hint="clip it to the surroundings of the records",
+        )
+    return geometries
