@@ -10,6 +10,7 @@ from rasterflight._combine import Combine, check_combine
 from rasterflight._crs import AUTO
 from rasterflight._geodataframe import check_columns, read_gdf
 from rasterflight._grids import Values, crs_of, is_given, is_whole
+from rasterflight._lazy import check_lazy, outlines_of
 from rasterflight._numpy import read_numpy
 from rasterflight._opening import plan
 from rasterflight._plan import Plan, plan_from
@@ -18,7 +19,7 @@ from rasterflight._requests import OnError, ReadKeywords, check_max_concurrent, 
 from rasterflight._stream import Stream
 from rasterflight._timesteps import Groupby, check_groupby
 from rasterflight._view import Bands
-from rasterflight._xarray import read_xarray
+from rasterflight._xarray import plan_xarray, read_xarray
 from rasterflight.errors import BadRequestError
 from rasterflight_protocol.v1.read_pb2 import LAYOUT_RECORDS
 
@@ -378,7 +379,8 @@ class Collection(PointReads):
             with self._open(asked.request, progress=progress, timeout=timeout) as stream:
                 dataset = read_xarray(stream, assembly)
         else:
-            check_lazy(asked.request, progress=progress)
+            check_lazy(asked.request, chunks, progress=progress)
+            source = self._source(timeout)
             with self._open(outlines_of(asked.request), timeout=timeout) as stream:
-                dataset = plan_xarray(stream, asked.request, assembly, chunks, self._source(timeout))
+                dataset = plan_xarray(stream, asked.request, assembly, chunks=chunks, source=source)
         return dataset.squeeze("geometry") if squeeze_geometry and dataset.sizes["geometry"] == 1 else dataset

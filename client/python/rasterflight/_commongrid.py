@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from rasterflight._rows import Chip
 from rasterflight_protocol.schemas import GRID_KEY
-from rasterflight_protocol.v1.read_pb2 import GridOptions, TargetGrid
+from rasterflight_protocol.v1.read_pb2 import GridOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +22,15 @@ class CommonGrid:
     transform: tuple[float, ...]
     width: int
     height: int
+    #: Size of the pixels (x, y), and a corner of one, from which the server counts them.
+    resolution: tuple[float, float]
+    anchor: tuple[float, float]
     #: How the pixels of each band were made; only bands that had to be made anew.
     resampling: Mapping[str, str] = field(default_factory=dict)
     #: Levels of the files that each of them was made of; 0: full resolution, n: the n-th overview.
     levels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     #: Number of records in each CRS.
     source_crs: Mapping[str, int] = field(default_factory=dict)
-
-    def message(self) -> TargetGrid:
-        """The grid as a request says it."""
-        return TargetGrid(crs=self.crs or "", transform=self.transform, width=self.width, height=self.height)
 
     def as_chip(self) -> Chip:
         """A chip without pixels that covers all of it."""
@@ -52,11 +51,14 @@ def common_grid(schema: pa.Schema) -> CommonGrid | None:
     if told is None:
         return None
     facts = json.loads(told)
+    a, b, c, d, e, f = map(float, facts["transform"])
     return CommonGrid(
         crs=facts["crs"],
-        transform=tuple(map(float, facts["transform"])),
+        transform=(a, b, c, d, e, f),
         width=facts["width"],
         height=facts["height"],
+        resolution=facts["resolution"],
+        anchor=facts["anchor"],
         resampling=facts.get("resampling", {}),
         levels={band: tuple(levels) for band, levels in facts.get("levels", {}).items()},
         source_crs=facts.get("source_crs", {}),

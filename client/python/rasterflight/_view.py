@@ -23,6 +23,7 @@ from rasterflight._requests import (
     on_error_value,
     where_from,
 )
+from rasterflight._source import Source
 from rasterflight._stream import Stream
 from rasterflight._timesteps import middle_longitudes
 from rasterflight_protocol.v1.read_pb2 import LAYOUT_CHIPS, LAYOUT_RECORDS, Filter, ReadRequest
@@ -196,6 +197,9 @@ class View:
         stream = open_stream(self._connection, request, timeout, bar, self._owner)
         warn_of_crs(stream.schema, request.grid, stacklevel=4)
         return stream
+
+    def _source(self, timeout: float | None) -> Source:
+        return Source(self._connection.address, timeout, self._owner)
 
     def _longitudes(self, ids: Sequence[str]) -> dict[str, float | None]:
         """Longitudes of the middles of the footprints of some records."""

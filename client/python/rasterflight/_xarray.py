@@ -12,10 +12,13 @@ from rasterflight._axes import Assembly, Axes
 from rasterflight._commongrid import common_grid
 from rasterflight._cube import Cubes, read_cubes
 from rasterflight._extras import need
+from rasterflight._lazy import plan_cubes
+from rasterflight._source import Source
 from rasterflight._stream import Stream
 from rasterflight.errors import NodataVariesError
 from rasterflight_protocol import BandField, band_fields
 from rasterflight_protocol.schemas import CRS_KEY
+from rasterflight_protocol.v1.read_pb2 import ReadRequest
 
 _DIMS = ("time", "geometry", "y", "x")
 
@@ -28,6 +31,14 @@ def read_xarray(stream: Stream, assembly: Assembly) -> Any:
     if stream.errors:
         dataset.attrs["rasterflight_errors"] = [str(error) for error in stream.errors]
     return dataset
+
+
+def plan_xarray(stream: Stream, request: ReadRequest, assembly: Assembly, *, chunks: Any, source: Source) -> Any:
+    """Make the same Dataset of outlines, for pixels to be read later."""
+    need("xarray", "xarray")
+    bands = checked_bands(stream.schema)
+    cubes = plan_cubes(stream, bands, request, assembly, chunks=chunks, source=source)
+    return to_dataset(cubes, stream.schema)
 
 
 def checked_bands(schema: pa.Schema) -> Sequence[BandField]:
