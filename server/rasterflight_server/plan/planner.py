@@ -171,11 +171,7 @@ def plan_read(collection: Collection, request: Request) -> ReadPlan:
     areas = [_NO_AREAS] * len(found) if selection.areas is None else selection.areas
     records = list(_cut_records(request, found, areas, regrid))
     if not records:
-        raise NoDataError(
-            "the footprints of records touch the geometries, but not one pixel lies inside",
-            collection=collection.name,
-            hint="enlarge the geometries",
-        )
+        raise _no_pixels(collection, request)
     facts, levels = (None, {}) if regrid is None else (regrid.facts(), regrid.levels())
     return ReadPlan(request, collection, records, band_fields(request, records), facts, levels)
 
@@ -312,6 +308,22 @@ def _check_grid(request: Request, grid: Grid, record: Record, asset: str) -> Non
             field=placed,
             hint="ask for pixel windows instead",
         )
+
+
+def _no_pixels(collection: Collection, request: Request) -> NoDataError:
+    """Say where no pixel lies."""
+    if request.areas is None:
+        where = "in the windows" if request.windows is not None else "on the grid"
+        return NoDataError(
+            f"records match the filters, but not one of their pixels lies {where} that was asked for",
+            collection=collection.name,
+            hint="read without it, and see where the records are",
+        )
+    return NoDataError(
+        "the footprints of records touch the geometries, but not one pixel lies inside",
+        collection=collection.name,
+        hint="enlarge the geometries",
+    )
 
 
 def _no_records(collection: Collection, request: Request) -> ServiceError:
