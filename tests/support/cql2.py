@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import shapely
 
+_OPEN = (datetime(1, 1, 1), datetime(9999, 12, 31))  # noqa: DTZ001 - UTC, as in the database
 Row = Mapping[str, Any]
 Moments = tuple[datetime, datetime]
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {
@@ -36,7 +37,7 @@ TIMES: dict[str, Callable[[Any, Any, Any, Any], bool]] = {
     "t_meets": lambda a, b, c, d: b == c,
     "t_metBy": lambda a, b, c, d: a == d,
     "t_overlappedBy": lambda a, b, c, d: c < a < d and b > d,
-    "t_overlaps": lambda a, b, c, d: a < c and c < b < d,
+    "t_overlaps": lambda a, b, c, d: a < c < b < d,
     "t_startedBy": lambda a, b, c, d: a == c and b > d,
     "t_starts": lambda a, b, c, d: a == c and b < d,
 }
@@ -75,7 +76,7 @@ def value(node: Any, row: Row) -> Any:
     return node
 
 
-def _operation(op: str, args: list[Any], row: Row) -> Any:
+def _operation(op: str, args: list[Any], row: Row) -> Any:  # noqa: PLR0911 - a case each
     match op:
         case "and" | "or":
             decides = op == "or"
@@ -145,10 +146,7 @@ def _times(op: str, one: Any, other: Any) -> bool | None:
 
 def period(node: Any, row: Row) -> Moments | None:
     if isinstance(node, dict) and "interval" in node:
-        ends = [
-            (datetime.min, datetime.max)[place] if end == ".." else _end(end, row, place)
-            for place, end in enumerate(node["interval"])
-        ]
+        ends = [_OPEN[place] if end == ".." else _end(end, row, place) for place, end in enumerate(node["interval"])]
         return None if None in ends else (ends[0], ends[1])
     found = value(node, row)
     if isinstance(node, dict) and "property" in node:
