@@ -14,6 +14,7 @@ from rasterflight._exchange import PointsReader
 from rasterflight._geodataframe import check_columns, read_gdf
 from rasterflight._geometries import Areas
 from rasterflight._numpy import read_numpy
+from rasterflight._opening import open_stream, plan
 from rasterflight._plan import Plan, plan_from
 from rasterflight._points import point_sets
 from rasterflight._progress import Bar
@@ -176,7 +177,7 @@ class Collection:
         where = where_from(geometries, windows, geometry_crs, geometry_column)
         grid = grid_message(all_touched=all_touched, target_crs=target_crs, masked=masked, values=values)
         request = self._chips_request(where, bands, filters, grid)
-        return plan_from(self._connection.plan(request, timeout), self._connection.url)
+        return plan_from(plan(self._connection, request, timeout), self._connection.url)
 
     def read(
         self,
@@ -570,9 +571,9 @@ class Collection:
         request.grid.CopyFrom(grid_message(all_touched=False, target_crs=None, masked=masked, values=values))
         request.on_error = on_error_value(on_error)
         request.batch_bytes = batch_bytes or 0
-        writer, reader = self._connection.exchange(request, timeout)
         bar = Bar(self._name) if progress else None
-        return Stream(PointsReader(writer, reader, chain([first], sets)), self._connection.url, bar, self._owner)
+        reader = PointsReader(self._connection, request, chain([first], sets), timeout)
+        return Stream(reader, self._connection.url, bar, self._owner)
 
     def _chips_request(
         self,
@@ -598,4 +599,4 @@ class Collection:
 
     def _open(self, request: ReadRequest, *, progress: bool, timeout: float | None) -> Stream:
         bar = Bar(self._name) if progress else None
-        return Stream(self._connection.open(request, timeout), self._connection.url, bar, self._owner)
+        return open_stream(self._connection, request, timeout, bar, self._owner)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from rasterflight._chips import new_arrays, read_chips
+from rasterflight._chips import read_chips
 from rasterflight._extras import need
 from rasterflight._geometries import Areas
 from rasterflight._numpy import masked_array
@@ -47,14 +47,15 @@ def check_columns(areas: Areas | None) -> None:
 def read_gdf(stream: Stream, bands: Sequence[str], areas: Areas | None, target_crs: str | None) -> Any:
     """Read a stream of chips into a GeoDataFrame; see `Collection.get_gdf`."""
     geopandas, pandas, affine = need("geopandas", "geo"), need("pandas", "geo"), need("affine", "geo")
-    # every array is copied out of the stream: rows outlive the batch, and may be written to
-    chips = list(read_chips(stream, stream.schema, new_arrays))
+    chips = list(map(_own, read_chips(stream, stream.schema)))
     if not chips:
         raise nothing_read(stream)
     fields = {field.name: field for field in band_fields(stream.schema)}
     rows = [(chip, band) for chip in chips for band in chip.pixels]
     if any(len(chip.pixels) < len(bands) for chip in chips):
         rows = _in_order(rows, bands)
+    # bands of a chip share it: there are as many as rows otherwise, and they are not small
+    transforms = {id(chip): chip.transform and affine.Affine(*chip.transform) for chip in chips}
     geometry, crs = _geometry([chip for chip, _ in rows], areas)
     ids = pandas.Series([chip.geometry_id for chip, _ in rows], dtype="Int64")
     frame = geopandas.GeoDataFrame(
@@ -67,7 +68,7 @@ def read_gdf(stream: Stream, bands: Sequence[str], areas: Areas | None, target_c
             "geometry": geometry,
             "band": [band for _, band in rows],
             "data": _objects(_data(chip, fields[band]) for chip, band in rows),
-            "transform": _objects(chip.transform and affine.Affine(*chip.transform) for chip, _ in rows),
+            "transform": _objects(transforms[id(chip)] for chip, _ in rows),
         },
         geometry="geometry",
         crs=crs,
@@ -80,6 +81,15 @@ def read_gdf(stream: Stream, bands: Sequence[str], areas: Areas | None, target_c
     if stream.errors:
         frame.attrs["rasterflight_errors"] = [str(error) for error in stream.errors]
     return frame
+
+
+def _own(chip: Chip) -> Chip:
+    """Copy pixels out of the stream: rows outlive their batch, and may be written to."""
+    for arrays in (chip.pixels, chip.masks):
+        for band, array in arrays.items():
+            if not array.flags.owndata:
+                arrays[band] = array.copy()
+    return chip
 
 
 def _data(chip: Chip, band: BandField) -> np.ndarray:

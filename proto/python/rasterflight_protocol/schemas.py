@@ -15,6 +15,8 @@ SNAPSHOT_KEY = b"rasterflight:snapshot"
 #: ``width`` and ``height`` of the extent of all records on it, ``resampling`` and ``levels`` of each band that was put on it
 #: (0: full resolution, n: the n-th overview), and ``source_crs``, the number of records in each CRS.
 GRID_KEY = b"rasterflight:grid"
+#: Key of the schema metadata by which areas that go up say how many they are, so that a part is not taken for the whole.
+AREAS_KEY = b"rasterflight:areas"
 _CRS84_META = json.dumps({"crs": "OGC:CRS84", "crs_type": "authority_code"})
 
 
@@ -142,3 +144,15 @@ def records_schema(properties: Iterable[pa.Field] = ()) -> pa.Schema:
 
 #: Names that a property of a record cannot have, since the records layout uses them.
 RECORDS_COLUMNS = frozenset(records_schema().names)
+
+
+def areas_schema(count: int | None = None) -> pa.Schema:
+    """Schema of areas that go up by DoPut: one column of WKB. The CRS is said by the request that refers to them.
+
+    Parameters
+    ----------
+    count
+        How many will come; None: it is not known in advance.
+    """
+    field = pa.field("geometry", pa.binary(), nullable=False, metadata={"ARROW:extension:name": "geoarrow.wkb"})
+    return pa.schema([field], metadata=None if count is None else {AREAS_KEY: str(count).encode()})

@@ -99,8 +99,7 @@ class FlightServer(fl.FlightServerBase):
     ) -> None:
         """Take areas in for requests to come; see ``rasterflight.v1.Upload``."""
         with guard(context, request_id(context)):
-            answer = receive_areas(self.service.uploads, caller(context), descriptor, reader)
-            writer.write(answer.SerializeToString())
+            receive_areas(self.service.uploads, context, descriptor, reader, writer)
 
     def do_exchange(
         self,

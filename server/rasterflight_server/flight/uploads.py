@@ -7,8 +7,10 @@ import pyarrow as pa
 import pyarrow.flight as fl
 
 from rasterflight_protocol import ErrorCode
+from rasterflight_protocol.schemas import AREAS_KEY
 from rasterflight_protocol.v1.plan_pb2 import Upload as Answer
-from rasterflight_server.errors import RequestError
+from rasterflight_server.errors import RequestError, ServiceError
+from rasterflight_server.flight.calls import caller
 from rasterflight_server.plan.uploads import Uploads
 
 #: Where areas are put.
@@ -18,23 +20,40 @@ _WKB = ("geoarrow.wkb", "ogc.wkb")
 
 
 def receive_areas(
-    uploads: Uploads, caller: str, descriptor: fl.FlightDescriptor, reader: fl.MetadataRecordBatchReader
-) -> Answer:
-    """Take areas in, batch by batch.
+    uploads: Uploads,
+    context: fl.ServerCallContext,
+    descriptor: fl.FlightDescriptor,
+    reader: fl.MetadataRecordBatchReader,
+    writer: fl.FlightMetadataWriter,
+) -> None:
+    """Take areas in, batch by batch, and answer with an ``Upload``.
 
     Raises
     ------
-    RequestError
-        BAD_REQUEST: another path or another schema, or what comes is no Arrow stream; and as ``Arrival``.
+    ServiceError
+        BAD_REQUEST: another path or another schema, or what comes is no Arrow stream. CANCELLED: the caller has gone. And as
+        ``Arrival``.
     """
     _check_path(descriptor)
-    with uploads.receive(caller) as arrival:
+    with uploads.receive(caller(context)) as arrival:
         for values in _columns(reader):
             arrival.add(values)
+        # To the reader, a caller who goes away and one who is done look the same.
+        if context.is_cancelled():
+            raise _gone()
+        _check_count(reader.schema, arrival.areas)
         upload = arrival.keep()
     answer = Answer(id=upload.id, areas=upload.areas)
     answer.expires.FromDatetime(datetime.now(UTC) + timedelta(seconds=uploads.limits.seconds))
-    return answer
+    try:
+        writer.write(answer.SerializeToString())
+    except (fl.FlightError, OSError):
+        uploads.drop(upload.id, upload.caller)
+        raise _gone() from None
+
+
+def _gone() -> ServiceError:
+    return ServiceError(ErrorCode.CANCELLED, "the caller has gone")
 
 
 def _check_path(descriptor: fl.FlightDescriptor) -> None:
@@ -77,6 +96,17 @@ def _check_schema(schema: pa.Schema) -> None:
         type_, name = type_.storage_type, type_.extension_name
     if type_ not in (pa.binary(), pa.large_binary()) or (name and name not in _WKB):
         raise _bad_schema(f"the column {_COLUMN!r} is {name or field.type}")
+
+
+def _check_count(schema: pa.Schema, came: int) -> None:
+    said = (schema.metadata or {}).get(AREAS_KEY, str(came).encode()).decode(errors="replace")
+    if said != str(came):
+        raise RequestError(
+            ErrorCode.BAD_REQUEST,
+            f"{came} areas came, and {said[:20]} were announced",
+            field=_COLUMN,
+            hint=f"send them again; the schema announces them by {AREAS_KEY.decode()}",
+        )
 
 
 def _bad_schema(what: str) -> RequestError:

@@ -11,11 +11,12 @@ import shapely
 
 from rasterflight_protocol import BandField, ErrorCode
 from rasterflight_server.catalog import BandEntry, Collection
-from rasterflight_server.errors import NoDataError, RequestError, ServiceError
+from rasterflight_server.errors import RequestError, ServiceError
 from rasterflight_server.plan.areas import Areas
 from rasterflight_server.plan.bandfields import band_fields
 from rasterflight_server.plan.blocks import block_windows
 from rasterflight_server.plan.cutouts import BandSource, Record, RecordCut
+from rasterflight_server.plan.nothing import no_pixels, no_records
 from rasterflight_server.plan.placing import cut_out
 from rasterflight_server.plan.regrid import Regrid, whole_cuts
 from rasterflight_server.plan.request import Request
@@ -165,17 +166,13 @@ def plan_read(collection: Collection, request: Request) -> ReadPlan:
     entries = [collection.resolve_band(name) for name in request.bands]
     selection = select(collection, request)
     if not len(selection.hits):
-        raise _no_records(collection, request)
+        raise no_records(collection, request)
     found = list(_find_bands(collection, request, entries, selection.hits))
     regrid = _regrid(request, found)
     areas = [_NO_AREAS] * len(found) if selection.areas is None else selection.areas
     records = list(_cut_records(request, found, areas, regrid))
     if not records:
-        raise NoDataError(
-            "the footprints of records touch the geometries, but not one pixel lies inside",
-            collection=collection.name,
-            hint="enlarge the geometries",
-        )
+        raise no_pixels(collection, request, entries, selection.hits)
     facts, levels = (None, {}) if regrid is None else (regrid.facts(), regrid.levels())
     return ReadPlan(request, collection, records, band_fields(request, records), facts, levels)
 
@@ -312,29 +309,3 @@ def _check_grid(request: Request, grid: Grid, record: Record, asset: str) -> Non
             field=placed,
             hint="ask for pixel windows instead",
         )
-
-
-def _no_records(collection: Collection, request: Request) -> ServiceError:
-    """Say which step emptied the answer."""
-    matching = collection.select(request.filters)
-    if request.areas is None or not len(matching):
-        first, last = collection.manifest.time_range or (None, None)
-        return NoDataError(
-            "no record matches the filters",
-            collection=collection.name,
-            hint=f"the collection has {collection.manifest.records} records from {first} to {last}",
-        )
-    if matching["geometry"].null_count == len(matching):
-        return RequestError(
-            ErrorCode.UNSUPPORTED_LAYOUT,
-            "no raster that matches the filters says where it lies, so geometries cannot be placed on any",
-            collection=collection.name,
-            field="geometries",
-            hint="ask for pixel windows instead",
-        )
-    extent = collection.manifest.extent
-    return NoDataError(
-        "records match the filters, but none overlaps the geometries",
-        collection=collection.name,
-        hint=f"the collection lies within {extent} (lon/lat); check geometry_crs and the order of coordinates",
-    )

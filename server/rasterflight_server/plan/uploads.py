@@ -224,6 +224,11 @@ class Arrival:
         self._uploads = uploads
         self._upload = upload
 
+    @property
+    def areas(self) -> int:
+        """How many have come."""
+        return self._upload.areas
+
     def add(self, values: pa.Array) -> None:
         """Take more areas.
 
