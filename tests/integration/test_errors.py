@@ -25,6 +25,7 @@ from rasterflight_protocol.v1.read_pb2 import (
     DateRange,
     Filter,
     Geometries,
+    Points,
     ReadRequest,
     Shard,
     Window,
@@ -45,6 +46,10 @@ def geometries(**bounds: float) -> Geometries:
 def wkb(*shapes: shapely.Geometry | bytes) -> Geometries:
     values = [shape if isinstance(shape, bytes) else shapely.to_wkb(shape) for shape in shapes]
     return Geometries(crs="OGC:CRS84", wkb={"values": values})
+
+
+def points(x: list[float], y: list[float], crs: str = "OGC:CRS84", **fields: int) -> Points:
+    return Points(crs=crs, x=x, y=y, **fields)
 
 
 def request(**fields: object) -> ReadRequest:
@@ -98,6 +103,22 @@ REQUESTS = {
     "batch size": (request(batch_bytes=1), "BAD_REQUEST", "batch_bytes", "1 is out of range"),
     "snapshot": (request(snapshot="old"), "STALE_SNAPSHOT", "snapshot", "the ticket is for snapshot 'old'"),
     "target_crs": (request(grid={"target_crs": "EPSG:3857"}), "BAD_REQUEST", "grid.target_crs", "this server does not reproject"),
+    "points as chips": (request(points=points([1], [2])), "BAD_REQUEST", "points", "points are for the points layout (ask for LAYOUT_POINTS"),
+    "no points": (request(layout=3), "BAD_REQUEST", "points", "the points layout takes points"),
+    "x without y": (request(layout=3, points=points([1, 2], [3])), "BAD_REQUEST", "points", "there are 2 x and 1 y (each point has one of both)"),
+    "NaN point": (request(layout=3, points=points([1, math.nan], [2, 2])), "BAD_GEOMETRY", "points", "point 1 has a coordinate that is NaN or infinite"),
+    "point not on earth": (request(layout=3, points=points([0, 1e12], [0, 1e12], crs="EPSG:32618")), "BAD_GEOMETRY", "points", "point 1 has coordinates that EPSG:32618 cannot place on the earth"),
+    "points without crs": (request(layout=3, points=points([1], [2], crs="")), "CRS_REQUIRED", "points.crs", "without a CRS"),
+    "negative distance": (request(layout=3, points=points([1], [2], max_distance_pixels=-1)), "BAD_REQUEST", "points.max_distance_pixels", "-1 is negative"),
+    "neighbourhood without distance": (request(layout=3, points=points([1], [2], neighbourhood=2)), "BAD_REQUEST", "points.max_distance_pixels", "which is 0 (say how many pixels around the point are wanted)"),
+    "unknown neighbourhood": (request(layout=3, points=points([1], [2], neighbourhood=9)), "BAD_REQUEST", "points.neighbourhood", "9 is not known to this server"),
+    "unknown match": (request(layout=3, points=points([1], [2], match=9)), "BAD_REQUEST", "points.match", "use MATCH_ALL or MATCH_LATEST"),
+    "distance too large": (request(layout=3, points=points([1], [2], max_distance_pixels=800)), "LIMIT_EXCEEDED", "points", "1 points x 2563201 pixels around each are more than the 2097152 that are answered at once"),
+    "too many bands for the points": (request(layout=3, bands=["red", "green", "blue", "nir08", "qa"], points=points([1], [2], max_distance_pixels=700)), "LIMIT_EXCEEDED", "points", "1 points x 1962801 pixels x 5 bands are more than the 8388608"),
+    "shard of points": (request(layout=3, points=points([1], [2]), shard=Shard(index=0, count=2)), "BAD_REQUEST", "shard", "the points layout has no use for shard"),
+    "target_crs of points": (request(layout=3, points=points([1], [2]), grid={"target_crs": "EPSG:3857"}), "BAD_REQUEST", "grid.target_crs", "the points layout has no use for grid.target_crs"),
+    "points of records": (request(layout=2, bands=[], points=points([1], [2])), "BAD_REQUEST", "points", "the records layout has no use for points"),
+    "unknown band of points": (request(layout=3, bands=["rde"], points=points([], [])), "UNKNOWN_BAND", "bands", "did you mean 'red'?"),
     "bands of records": (request(layout=2), "BAD_REQUEST", "bands", "the records layout has no use for bands"),
 }  # fmt: skip
 
@@ -178,10 +199,14 @@ def test_other_rpcs(raw: fl.FlightClient) -> None:
     expected = {
         "path": ("COLLECTION_NOT_FOUND", "collection", "did you mean 'naip'?"),
         "two parts": ("BAD_REQUEST", "path", "the path has 2 parts"),
-        "action": ("BAD_REQUEST", "action", "there is no action 'explode' (actions here: healthcheck, stats)"),
+        "action": (
+            "BAD_REQUEST",
+            "action",
+            "there is no action 'explode' (actions here: healthcheck, stats, upload.drop)",
+        ),
         "junk ticket": ("BAD_REQUEST", "ticket", "neither a google.protobuf.Any nor"),
-        "put": ("BAD_REQUEST", "", "does not offer DoPut (send geometries inside the ticket)"),
-        "exchange": ("BAD_REQUEST", "", "does not offer DoExchange"),
+        "put": ("BAD_REQUEST", "path", 'nothing can be put there (areas are put to the path ["areas"])'),
+        "exchange": ("BAD_REQUEST", "ticket", "the ticket holds 'nothing'"),
     }
     for name, call in calls.items():
         with pytest.raises(fl.FlightError) as caught:

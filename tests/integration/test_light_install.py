@@ -31,3 +31,45 @@ def test_the_client_needs_only_the_light_packages() -> None:
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "grpc://127.0.0.1:1" in done.stdout
+
+
+AREAS = """
+import json
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("shapely", "geopandas", "xarray", "pandas", "duckdb", "affine", "pyproj"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+import pyarrow as pa
+from rasterflight._geometries import areas_from
+from rasterflight._points import points_from
+wkb = [b"\\x01one", b"\\x01two"]
+told = {"ARROW:extension:name": "geoarrow.wkb", "ARROW:extension:metadata": json.dumps({"crs": "EPSG:2263"})}
+geoarrow = pa.Table.from_arrays([pa.array(wkb)], schema=pa.schema([pa.field("area", pa.binary(), metadata=told)]))
+print(areas_from((0, 1, 2, 3)).message.bboxes.values[0].maxx, areas_from((170, 0, -170, 1)).crs)
+for given in (wkb, pa.array(wkb), pa.chunked_array([wkb]), geoarrow, geoarrow.to_reader()):
+    areas = areas_from(given)
+    assert list(areas.message.wkb.values) == wkb
+    print(areas.crs)
+print(areas_from(geoarrow, "epsg:2263").crs, areas_from(pa.table({"area": wkb}), 2263, "area").crs)
+points = points_from(pa.table({"x": [1], "y": [2.5], "name": ["a"]}), x_column="x", y_column="y", geometry_crs=4326)
+print(points.x, points.y, points.columns.column_names, points_from([(1, 2)]).crs)
+try:
+    areas_from({"type": "Point", "coordinates": [1, 2]})
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_areas_of_the_light_client() -> None:
+    done = subprocess.run([sys.executable, "-c", AREAS], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "2.0 OGC:CRS84",
+        *["OGC:CRS84"] * 3,
+        *["EPSG:2263"] * 2,
+        "epsg:2263 EPSG:2263",
+        "[1.] [2.5] ['name'] OGC:CRS84",
+        'shapely is not installed: pip install "rasterflight[geo]"',
+    ]

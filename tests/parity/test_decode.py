@@ -54,14 +54,13 @@ def read(path: Path, window: Window, samples: list[int], workers: Workers) -> np
     asset = Asset("image", str(path), identity, header.profile, header.grid, lambda level: header.tiles[level])
     dtype = header.profile.levels[0].dtype
     out = np.full((len(samples), window.height, window.width), 77, dtype=dtype)
-    pieces = [
-        Piece("record", asset, 0, sample, window, out[position], np.dtype(dtype).type(0))
-        for position, sample in enumerate(samples)
-    ]
+    outs = [(sample, out[position].reshape(-1)) for position, sample in enumerate(samples)]
+    piece = Piece("record", asset, 0, np.array([window]), outs, np.dtype(dtype).type(0))
     reader = Reader(workers)
-    failed = reader.wait(reader.start(pieces), lambda: None)
+    [pending] = reader.start([[piece]])
+    failed = reader.wait(pending, lambda: None)
     if failed:
-        raise failed[0]
+        raise failed[0].error
     return out
 
 

@@ -1,6 +1,7 @@
 """Every mask is, pixel for pixel, the one that rasterio burns."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from rasterio.features import geometry_mask
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
 from rasterflight_server.plan import touched
-from rasterflight_server.plan.spans import Spans, polygon_spans
+from rasterflight_server.plan.spans import polygon_spans
+from rasterflight_server.plan.stack import Stack
 
 GRIDS = [
     Affine(1, 0, 0, 0, -1, 0),
@@ -166,6 +168,29 @@ def burnt(geometry, transform, width, height, *, all_touched):
     return geometry_mask([geometry], (height, width), transform, all_touched=all_touched, invert=True)
 
 
+def spans_of(geometries, transforms, sizes, *, all_touched):
+    """The spans of geometries, each on a window (width, height) of its own."""
+    widths, heights = np.array(sizes, dtype=np.int64).reshape(-1, 2).T
+    array = np.empty(len(geometries), dtype=object)
+    array[:] = geometries
+    return polygon_spans(
+        array, np.array([transform[:6] for transform in transforms]), Stack(widths, heights), all_touched=all_touched
+    )
+
+
+def masks(spans):
+    """The mask of each window."""
+    edges = spans.stack.lines.tolist()
+    shapes = zip(spans.stack.heights, spans.stack.widths, strict=True)
+    parts = zip(edges[:-1], edges[1:], shapes, strict=True)
+    return [spans.inside(first, stop).reshape(shape) for first, stop, shape in parts]
+
+
+def spans_and_mask(geometry, transform, width, height, *, all_touched):
+    spans = spans_of([geometry], [transform], [(width, height)], all_touched=all_touched)
+    return spans, spans.inside().reshape(height, width)
+
+
 @pytest.fixture(autouse=True)
 def _rule_of_this_gdal(monkeypatch):
     """Follow the GDAL that rasterio brings: it takes a side within one column of pixels for straight, or it does not."""
@@ -178,27 +203,32 @@ def _rule_of_this_gdal(monkeypatch):
 def test_family(family):
     rng = np.random.default_rng(20240501)
     inside = 0
+    geometries, sizes = [], []
     for number in range(FAMILY_SIZE):
-        transform = GRIDS[number % len(GRIDS)]
         width, height = (int(value) for value in rng.integers(1, 24, 2))
-        geometry = placed(family(rng, width, height), transform)
-        for all_touched in (False, True):
-            spans = polygon_spans(geometry, transform, width, height, all_touched=all_touched)
+        geometries.append(placed(family(rng, width, height), GRIDS[number % len(GRIDS)]))
+        sizes.append((width, height))
+    transforms = [GRIDS[number % len(GRIDS)] for number in range(FAMILY_SIZE)]
+    for all_touched in (False, True):
+        together = masks(spans_of(geometries, transforms, sizes, all_touched=all_touched))
+        work = zip(geometries, transforms, sizes, together, strict=True)
+        for number, (geometry, transform, (width, height), mask) in enumerate(work):
             expected = burnt(geometry, transform, width, height, all_touched=all_touched)
-            mask = spans.mask()
             assert mask.dtype == expected.dtype
             assert (mask == expected).all(), f"{geometry.wkt} on {width} x {height}, {transform!r}, {all_touched=}"
-            check(spans, expected)
             inside += int(expected.any())
+            if number % 10 == 0:
+                spans, alone = spans_and_mask(geometry, transform, width, height, all_touched=all_touched)
+                assert (alone == expected).all()
+                check(spans, expected)
     assert inside > FAMILY_SIZE / 4 or family is outside, "the family tests nothing"
 
 
 def check(spans, expected):
     assert spans.count == len(spans) == 0 or spans.count == np.count_nonzero(expected)
-    assert spans.covers_all == expected.all()
-    assert {array.dtype for array in (spans.rows, spans.starts, spans.stops)} == {np.dtype(np.int32)}
-    same_row = np.diff(spans.rows) == 0
-    assert (np.diff(spans.rows) >= 0).all()
+    assert {array.dtype for array in (spans.lines, spans.starts, spans.stops)} == {np.dtype(np.int32)}
+    same_row = np.diff(spans.lines) == 0
+    assert (np.diff(spans.lines) >= 0).all()
     assert (spans.stops > spans.starts).all()
     assert (spans.starts[1:] > spans.stops[:-1])[same_row].all()
 
@@ -210,42 +240,54 @@ def test_large_window(transform, all_touched):
     width, height = 700, 610
     for vertices in (4, 30, 400):
         geometry = placed(shapely.Polygon(star(rng, 330, 300, 400, vertices)), transform)
-        spans = polygon_spans(geometry, transform, width, height, all_touched=all_touched)
+        spans, mask = spans_and_mask(geometry, transform, width, height, all_touched=all_touched)
         expected = burnt(geometry, transform, width, height, all_touched=all_touched)
-        np.testing.assert_array_equal(spans.mask(), expected)
-        np.testing.assert_array_equal(spans.mask(100, 357), expected[100:357])
-        np.testing.assert_array_equal(spans.mask(5, 5), expected[5:5])
+        np.testing.assert_array_equal(mask, expected)
+        np.testing.assert_array_equal(spans.inside(100, 357).reshape(-1, width), expected[100:357])
+        np.testing.assert_array_equal(spans.inside(5, 5).reshape(-1, width), expected[5:5])
 
 
+def test_lines_of_several_windows():
+    rng = np.random.default_rng(9)
+    sizes = [(int(width), int(height)) for width, height in rng.integers(1, 40, (30, 2))]
+    geometries = [FAMILIES[number % len(FAMILIES)](rng, *size) for number, size in enumerate(sizes)]
+    spans = spans_of(geometries, [Affine.identity()] * 30, sizes, all_touched=True)
+    lines = [row for mask in masks(spans) for row in mask]
+    for first, stop in rng.integers(0, len(lines) + 1, (50, 2)).tolist():
+        expected = np.concatenate([np.empty(0, bool), *lines[first:stop]])
+        np.testing.assert_array_equal(spans.inside(first, max(first, stop)), expected)
+
+
+@pytest.mark.parametrize("cut", [False, True])
 @pytest.mark.parametrize(("col_off", "row_off"), [(0, 0), (3, 61), (64, 1000)])
-def test_tiles(col_off, row_off):
+def test_tiles(col_off, row_off, cut):
     rng = np.random.default_rng(8)
-    for number in range(200):
-        width, height = (int(value) for value in rng.integers(1, 200, 2))
+    for number in range(60):
         tile_width, tile_height = (int(value) for value in rng.choice([1, 16, 33, 64, 512], 2))
-        geometry = FAMILIES[number % len(FAMILIES)](rng, width, height)
-        spans = polygon_spans(geometry, Affine.identity(), width, height, all_touched=bool(number % 2))
-        raster = np.zeros((row_off + height, col_off + width), dtype=bool)
-        raster[row_off:, col_off:] = spans.mask()
-        by_tile = [
-            [raster[y : y + tile_height, x : x + tile_width].any() for x in range(0, raster.shape[1], tile_width)]
-            for y in range(0, raster.shape[0], tile_height)
-        ]
-        expected = np.array(by_tile)[row_off // tile_height :, col_off // tile_width :]
-        np.testing.assert_array_equal(spans.tiles(tile_width, tile_height, col_off, row_off), expected)
+        sizes = [(int(width), int(height)) for width, height in rng.integers(1, 200, (3, 2))]
+        geometries = [FAMILIES[(3 * number + part) % len(FAMILIES)](rng, *size) for part, size in enumerate(sizes)]
+        spans = spans_of(geometries, [Affine.identity()] * 3, sizes, all_touched=bool(number % 2))
+        strips, edges, expected = [], [], []
+        for mask, line in zip(masks(spans), spans.stack.lines.tolist(), strict=False):
+            height, width = mask.shape
+            ends = sorted({0, height, int(rng.integers(0, height + 1))}) if cut else [0, height]
+            for first, stop in pairwise(ends):
+                strips.append((col_off, row_off + first, width, stop - first))
+                edges.append(line + first)
+                expected += by_tile(mask[first:stop], *strips[-1][:2], tile_width, tile_height)
+        found = spans.tiles(tile_width, tile_height, np.array(strips), np.array(edges))
+        np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("all_touched", [False, True])
-def test_whole_window_by_overlapping_parts(all_touched):
-    halves = shapely.MultiPolygon([shapely.box(-1, -1, 7, 11), shapely.box(4, -1, 11, 11)])
-    assert polygon_spans(halves, Affine.identity(), 10, 10, all_touched=all_touched).covers_all
-    hole = shapely.Polygon(shapely.box(-1, -1, 11, 11).exterior, [shapely.box(4, 4, 5, 5).exterior])
-    assert not polygon_spans(hole, Affine.identity(), 10, 10, all_touched=all_touched).covers_all
-
-
-def test_as_many_pixels_as_the_window_but_not_all():
-    assert not Spans(2, 2, *np.array([[0, 1], [0, 0], [2, 1]], dtype=np.int32)).covers_all
-    assert Spans(2, 2, *np.array([[0, 1], [0, 0], [2, 2]], dtype=np.int32)).covers_all
+def by_tile(mask, col_off, row_off, tile_width, tile_height):
+    height, width = mask.shape
+    raster = np.zeros((row_off + height, col_off + width), dtype=bool)
+    raster[row_off:, col_off:] = mask
+    return [
+        bool(raster[y : y + tile_height, x : x + tile_width].any())
+        for y in range(row_off // tile_height * tile_height, raster.shape[0], tile_height)
+        for x in range(col_off // tile_width * tile_width, raster.shape[1], tile_width)
+    ]
 
 
 def test_vertex_on_the_right_border():
@@ -255,7 +297,7 @@ def test_vertex_on_the_right_border():
     size, GDAL's own mask is ours.
     """
     polygon = shapely.Polygon([(8, 11), (1, 9), (12, 10), (4, -2), (5, 8)])
-    ours = polygon_spans(polygon, Affine.identity(), 4, 12, all_touched=True).mask()
+    _, ours = spans_and_mask(polygon, Affine.identity(), 4, 12, all_touched=True)
     np.testing.assert_array_equal(ours, burnt(polygon, Affine.identity(), 5, 12, all_touched=True)[:, :4])
     assert not ours[1].any()
 
@@ -263,10 +305,10 @@ def test_vertex_on_the_right_border():
 def test_empty_polygon_has_no_pixels():
     with pytest.warns(ShapeSkipWarning):
         assert not burnt(shapely.Polygon(), Affine.identity(), 3, 3, all_touched=True).any()
-    spans = polygon_spans(shapely.Polygon(), Affine.identity(), 3, 3, all_touched=True)
+    spans, mask = spans_and_mask(shapely.Polygon(), Affine.identity(), 3, 3, all_touched=True)
     assert not len(spans)
-    assert not spans.mask().any()
-    assert not spans.tiles(2, 2).any()
+    assert not mask.any()
+    assert spans.tiles(2, 2, np.array([(0, 0, 3, 3)]), np.array([0])).tolist() == [False] * 4
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e12, 1e300])
@@ -274,10 +316,10 @@ def test_vertex_that_is_nowhere(value):
     with np.errstate(invalid="ignore"):
         polygon = shapely.Polygon([(0, 0), (1, value), (1, 1)])
     with pytest.raises(RequestError) as caught:
-        polygon_spans(polygon, Affine.identity(), 3, 3, all_touched=False)
+        spans_and_mask(polygon, Affine.identity(), 3, 3, all_touched=False)
     assert caught.value.code is ErrorCode.BAD_GEOMETRY
 
 
 def test_rotated_grid_is_refused():
     with pytest.raises(RequestError, match="rotated"):
-        polygon_spans(shapely.box(0, 0, 1, 1), Affine.rotation(30), 3, 3, all_touched=False)
+        spans_and_mask(shapely.box(0, 0, 1, 1), Affine.rotation(30), 3, 3, all_touched=False)

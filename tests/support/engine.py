@@ -47,14 +47,13 @@ class Engine:
         out = np.full((len(samples), window.height, window.width), 77, dtype=shape.dtype)
         nodata = header.profile.nodata
         fill = np.dtype(shape.dtype).type(0 if nodata is None else nodata)
-        pieces = [
-            Piece("record", asset, level, sample, window, out[position], fill)
-            for position, sample in enumerate(samples)
-        ]
+        outs = [(sample, out[position].reshape(-1)) for position, sample in enumerate(samples)]
+        piece = Piece("record", asset, level, np.array([window]), outs, fill)
         reader = Reader(self.workers)
-        failed = reader.wait(reader.start(pieces), lambda: None)
+        [pending] = reader.start([[piece]])
+        failed = reader.wait(pending, lambda: None)
         if failed:
-            raise failed[min(failed)]
+            raise failed[0].error
         return out
 
 

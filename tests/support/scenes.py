@@ -10,9 +10,15 @@ from rasterio.enums import Compression
 
 
 def write_scene(
-    path: Path, pixels: np.ndarray, *, tile: int = 512, transform: Affine | None = None, nodata: float | None = None
+    path: Path,
+    pixels: np.ndarray,
+    *,
+    tile: int = 512,
+    transform: Affine | None = None,
+    nodata: float | None = None,
+    crs: str = "EPSG:32631",
 ) -> Path:
-    """Write a one-band GeoTIFF in EPSG:32631, ZSTD, 10 m."""
+    """Write a one-band GeoTIFF, ZSTD; 10 m unless the transform says otherwise."""
     height, width = pixels.shape
     with rasterio.open(
         path,
@@ -22,7 +28,7 @@ def write_scene(
         height=height,
         count=1,
         dtype=pixels.dtype,
-        crs="EPSG:32631",
+        crs=crs,
         transform=transform or Affine(10, 0, 500_000, 0, -10, 5_700_000),
         tiled=True,
         blockxsize=tile,

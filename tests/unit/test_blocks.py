@@ -7,7 +7,8 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rasterflight_server.plan.blocks import MAX_BATCH_ROWS, Block, batches, block_windows, cut_rows
+from rasterflight_server.errors import NoDataError
+from rasterflight_server.plan.blocks import MAX_BATCH_ROWS, Rows, batches, block_windows, cut_rows, record_rows, strips
 from rasterflight_server.plan.cutouts import BandSource, GridCut, Record, RecordCut
 from rasterflight_server.types import Asset, BandMeta, Grid, Identity, Level, Profile, Window
 
@@ -52,27 +53,64 @@ def test_a_small_chip_is_one_block() -> None:
     assert cut_rows(window, make_cut([window], [64]), 1 << 20) == [(0, 100)]
 
 
-def record(cut: GridCut) -> RecordCut:
-    return RecordCut(Record(0, "a", None, None), [cut])
+def record(*cuts: GridCut) -> RecordCut:
+    return RecordCut(Record(0, "a", None, None), cuts)
+
+
+def lengths(records: list[RecordCut], target: int, geometry_bytes: list[int] | None = None) -> list[int]:
+    """Number of rows of each batch."""
+    sizes = None if geometry_bytes is None else np.array(geometry_bytes)
+    found = batches((record_rows(one, target) for one in records), target, sizes)
+    return [sum(map(len, batch)) for batch in found]
 
 
 def test_small_chips_share_a_batch() -> None:
     cut = make_cut([Window(0, 0, 10, 10)] * 10, [256])
-    found = list(batches([record(cut)] * 3, 1 << 20, []))
-    assert [len(batch) for batch in found] == [30]
+    assert lengths([record(cut)] * 3, 1 << 20) == [30]
 
 
 def test_batches_are_bounded_by_bytes_rows_and_geometries() -> None:
     cut = make_cut([Window(0, 0, 100, 100)] * 10, [256])
-    assert [len(batch) for batch in batches([record(cut)], 50_000, [])] == [2] * 5
+    assert lengths([record(cut)], 50_000) == [2] * 5
     tiny = make_cut([Window(0, 0, 1, 1)] * (MAX_BATCH_ROWS + 1), [256])
-    assert [len(batch) for batch in batches([record(tiny)], 1 << 20, [])] == [MAX_BATCH_ROWS, 1]
-    assert [len(batch) for batch in batches([record(cut)], 1 << 20, [1 << 19] * 10)] == [1] * 10
+    assert lengths([record(tiny)], 1 << 20) == [MAX_BATCH_ROWS, 1]
+    assert lengths([record(cut)], 1 << 20, [1 << 19] * 10) == [1] * 10
 
 
-def test_order_is_by_area_then_grid() -> None:
+def test_a_record_that_fits_into_a_batch_is_not_divided() -> None:
+    cut = make_cut([Window(0, 0, 100, 100)] * 3, [256])  # 60,000 bytes
+    assert lengths([record(cut)] * 4, 150_000) == [6, 6]
+    large = make_cut([Window(0, 0, 100, 100)] * 8, [256])
+    assert lengths([record(cut), record(large), record(cut)], 100_000) == [5, 5, 4]
+
+
+def test_a_record_that_cannot_be_read_has_one_row() -> None:
+    failed = RecordCut(Record(0, "b", None, None), (), NoDataError("nothing"))
+    cut = make_cut([Window(0, 0, 10, 10)], [256])
+    [[first, second, third]] = batches((record_rows(one, 1000) for one in [record(cut), failed, record(cut)]), 1000)
+    assert (len(first), len(second), len(third)) == (1, 1, 1)
+    assert (second.cut[0], second.numbers[0], second.nbytes[0]) == (-1, -1, 0)
+
+
+def windows_of(rows: Rows) -> list[tuple[int, int, list[int]]]:
+    """Number, grid and window of each row."""
+    found = []
+    for row in range(len(rows)):
+        cut = rows.record.cuts[rows.cut[row]]
+        one = rows.part(row, row + 1)
+        found.append((int(one.numbers[0]), int(rows.cut[row]), *strips(cut, one.chip, one.start, one.stop).tolist()))
+    return found
+
+
+def test_order_is_by_area_then_grid_then_downwards() -> None:
     one = make_cut([Window(0, 0, 1, 1)] * 2, [16])
-    other = make_cut([Window(0, 0, 2, 2)] * 2, [16])
-    [batch] = batches([RecordCut(Record(0, "a", None, None), [one, other])], 1 << 20, [])
-    assert all(isinstance(item, Block) for item in batch)
-    assert [(item.chip.number, item.chip.window.width) for item in batch] == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    other = make_cut([Window(0, 0, 2, 2), Window(5, 3, 10, 20)], [16])
+    rows = record_rows(record(one, other), 200)
+    assert windows_of(rows) == [
+        (0, 0, [0, 0, 1, 1]),
+        (0, 1, [0, 0, 2, 2]),
+        (1, 0, [0, 0, 1, 1]),
+        (1, 1, [5, 3, 10, 6]),
+        (1, 1, [5, 9, 10, 7]),
+        (1, 1, [5, 16, 10, 7]),
+    ]

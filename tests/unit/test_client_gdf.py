@@ -1,6 +1,7 @@
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import shapely
 from affine import Affine
@@ -110,6 +111,66 @@ def test_what_is_not_known_is_missing():
         frame = toy.get_gdf((0, 0, 1, 1), bands=NAMES)
     assert frame.datetime.isna().all()
     assert frame.cloud_cover.isna().all()
+
+
+OWN = pa.table(
+    {
+        "whole": pa.array([2**60 + 1, None]),
+        "flag": pa.array([None, True]),
+        "kind": pa.array(["x", "y"]).dictionary_encode(),
+        "when": pa.array([0, 1], pa.timestamp("us", "Europe/Paris")),
+        "text": pa.array(["a", None], pa.string_view()),
+        "parts": pa.array([["u"], []], pa.list_(pa.string_view())),
+    }
+)
+
+
+def test_columns_of_any_table_come_back():
+    with_home = AOI.assign(home=AOI.geometry.centroid)
+    arrow = pa.table(with_home.to_arrow()).replace_schema_metadata(None)
+    for name in OWN.column_names:
+        arrow = arrow.append_column(name, OWN[name])
+    rows = [both("a", geometry_id=2), both("b"), both("b", geometry_id=2)]
+    with collection(BOTH, batch(BOTH, *rows)) as (toy, _):
+        frame = toy.get_gdf(arrow, bands=NAMES, geometry_column="geometry")[::2].reset_index(drop=True)
+    assert list(frame.columns) == [*COLUMNS, "name", "ha", "home", *OWN.column_names]
+    assert frame.crs == AOI.crs
+    assert list(frame.geometry) == [AOI.geometry[position] for position in (1, 0, 1)]
+    assert list(frame.name) == list("bab")
+    assert list(frame.home) == [with_home.home[position] for position in (1, 0, 1)]
+    assert frame.home.crs == AOI.crs
+    assert frame.whole.dtype == "Int64"
+    assert frame.whole[1] == 2**60 + 1
+    assert frame.whole.isna().tolist() == [True, False, True]
+    assert frame.flag.dtype == "boolean"
+    assert isinstance(frame.kind.dtype, pd.CategoricalDtype)
+    assert str(frame["when"].dtype) == "datetime64[us, Europe/Paris]"
+    assert frame.text.isna().tolist() == [True, False, True]
+    assert [list(parts) for parts in frame.parts] == [[], ["u"], []]
+
+
+def test_types_of_a_frame_stay():
+    own = pd.DataFrame(
+        {
+            "kind": pd.Categorical(["x", "y"]),
+            "when": pd.to_datetime(["2024-01-01", "2024-06-01"]).tz_localize("Europe/Paris"),
+            "count": np.array([1, 2], np.uint8),
+            "thing": [{"a": 1}, print],
+        }
+    )
+    aoi = gpd.GeoDataFrame(own, geometry=list(AOI.geometry), crs=2263)
+    with collection(BOTH, batch(BOTH, both("a", geometry_id=2), both("b"))) as (toy, _):
+        frame = toy.get_gdf(aoi, bands=NAMES)[::2]
+    assert frame[list(own)].dtypes.to_dict() == own.dtypes.to_dict()
+    assert list(frame["thing"]) == [print, {"a": 1}]
+
+
+def test_columns_of_a_table_that_collide_are_listed():
+    taken = pa.table(AOI.rename(columns={"name": "band", "ha": "data"}).to_arrow())
+    with collection(BOTH) as (toy, answers):
+        with pytest.raises(errors.ColumnCollisionError, match=r"columns of its own named band, data .*rename"):
+            toy.get_gdf(taken, bands=NAMES)
+        assert answers.requests == []
 
 
 def test_columns_that_collide_are_listed_before_anything_is_read():

@@ -6,7 +6,9 @@ import pytest
 import shapely
 
 from rasterflight import errors
-from rasterflight._geometries import areas_from, crs_text
+from rasterflight._crs import crs_text
+from rasterflight._geometries import areas_from
+from support.geoarrow import nowhere
 
 BOX = (0.0, 1.0, 2.0, 3.0)
 SQUARE = shapely.box(*BOX)
@@ -28,6 +30,16 @@ def wkbs(areas):
 @pytest.mark.parametrize("given", [BOX, list(BOX), np.array(BOX), [BOX], (0, 1, 2, 3)])
 def test_one_bbox(given):
     assert boxes(areas_from(given)) == [BOX]
+
+
+def test_a_bbox_across_the_antimeridian_has_two_sides():
+    areas = areas_from([(170, -10, -175, 10), BOX])
+    assert boxes(areas) == [(170, -10, -175, 10), BOX]
+    sides = shapely.MultiPolygon([shapely.box(170, -10, 180, 10), shapely.box(-180, -10, -175, 10)])
+    assert list(areas.shapes) == [sides, SQUARE]
+    mixed = areas_from([SQUARE, (170, -10, -175, 10)])
+    assert list(shapely.from_wkb(wkbs(mixed))) == [SQUARE, sides] == list(mixed.shapes)
+    assert list(areas_from((170, 0, -180, 1)).shapes) == [shapely.MultiPolygon([shapely.box(170, 0, 180, 1)])]
 
 
 def test_several_bboxes():
@@ -81,7 +93,7 @@ def test_a_frame_says_its_crs_and_keeps_its_columns():
 def test_another_geometry_column():
     frame = FRAME.assign(hull=FRAME.geometry.envelope)
     assert list(areas_from(frame, geometry_column="hull").shapes) == list(frame.hull)
-    with pytest.raises(ValueError, match="no column 'hul'"):
+    with pytest.raises(ValueError, match=r"no column 'hul' \(the columns are: hull, name, ha, geometry\)"):
         areas_from(frame, geometry_column="hul")
     with pytest.raises(ValueError, match="the column 'ha' holds no geometries"):
         areas_from(frame, geometry_column="ha")
@@ -130,6 +142,16 @@ def test_crs_as_text():
     [
         ((2, 1, 0, 3), r"geometry 1: bbox \(2.0, 1.0, 0.0, 3.0\) is inverted"),
         ((0, 3, 2, 1), "is inverted"),
+        ((-70, 40, -74, 41), "is inverted"),
+        ((190, 0, -170, 1), "is inverted"),
+        ([BOX, (170, 3, -170, 1)], "geometry 2: bbox .* is inverted"),
+        (shapely.Polygon(), "geometry 1 is empty"),
+        ([SQUARE, nowhere(np.nan)], "geometry 2 has a coordinate that is NaN"),
+        (
+            [SQUARE, BOX, nowhere(np.inf)],
+            "geometry 3 has a coordinate that is NaN",
+        ),
+        ([BOX, None], "geometry 2 is missing"),
         ([BOX, (0, float("nan"), 2, 3)], r"geometry 2: bbox \(0.0, nan, 2.0, 3.0\) has a coordinate that is no number"),
         ((0, 1, float("inf"), 3), "no number"),
         ([SQUARE, (2, 1, 0, 3)], "geometry 2: bbox .* is inverted"),
@@ -155,7 +177,14 @@ def test_what_is_no_area_is_named(given, words):
 
 @pytest.mark.parametrize(
     "given",
-    ["POLYGON ((0 0, 1 0, 1 1, 0 0))", 7, pa.table({"g": [WKB]}), pl.DataFrame({"g": [WKB]}), pa.array([WKB]), [7]],
+    [
+        "POLYGON ((0 0, 1 0, 1 1, 0 0))",
+        7,
+        pa.array(["POLYGON ((0 0, 1 0, 1 1, 0 0))"]),
+        pl.Series([1.5]),
+        [7],
+        [(1, 2)],
+    ],
 )
 def test_what_is_no_input_gets_the_list_of_those_that_are(given):
     with pytest.raises(TypeError, match=r"expected a bbox tuple .* Shapely .* WKB .* GeoJSON .* GeoDataFrame"):

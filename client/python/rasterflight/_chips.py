@@ -80,10 +80,8 @@ def _assemble(
             yield row
         elif not row.strips:
             continue  # the record has none of these bands
-        elif allocate is None and row.height == row.chip.height:
-            row.chip.pixels.update(row.strips)
-            row.chip.masks.update(row.masks)
-            yield row.chip
+        elif row.height == row.chip.height:
+            yield _whole(row, allocate, allocate_masks)
         else:
             # bands on another grid may come in between, so a chip is known by its bands too
             key = (row.chip.record_id, row.chip.geometry_id, *row.strips)
@@ -93,6 +91,23 @@ def _assemble(
                 yield unfinished.pop(key).chip
     for record_id, *_ in unfinished:
         raise ProtocolError("the stream ended inside a chip", record=record_id)
+
+
+def _whole(block: Block, allocate: Allocate | None, allocate_masks: Allocate) -> Chip:
+    """Finish a chip that came in one row."""
+    chip = block.chip
+    chip.pixels.update(block.strips if allocate is None else _copied(block.strips, chip, allocate))
+    if block.masks:
+        chip.masks.update(block.masks if allocate is None else _copied(block.masks, chip, allocate_masks))
+    return chip
+
+
+def _copied(strips: Mapping[str, np.ndarray], chip: Chip, allocate: Allocate) -> Mapping[str, np.ndarray]:
+    """Write pixels to where they go."""
+    arrays = allocate(chip, {band: strip.dtype for band, strip in strips.items()})
+    for band, strip in strips.items():
+        arrays[band][...] = strip
+    return arrays
 
 
 class _Unfinished:

@@ -1,6 +1,7 @@
 """A collection, and the ways to read it."""
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any, Literal, Unpack
 
 import numpy as np
@@ -8,10 +9,14 @@ import pyarrow as pa
 
 from rasterflight._combine import Combine, check_combine
 from rasterflight._connection import Connection
+from rasterflight._crs import AUTO, crs_text
+from rasterflight._exchange import PointsReader
 from rasterflight._geodataframe import check_columns, read_gdf
-from rasterflight._geometries import AUTO, Areas, crs_text
+from rasterflight._geometries import Areas
 from rasterflight._numpy import read_numpy
+from rasterflight._opening import open_stream, plan
 from rasterflight._plan import Plan, plan_from
+from rasterflight._points import point_sets
 from rasterflight._progress import Bar
 from rasterflight._requests import (
     FilterKeywords,
@@ -24,10 +29,20 @@ from rasterflight._requests import (
     on_error_value,
     where_from,
 )
+from rasterflight._samples import Match, Neighbourhood, points_message, read_samples
 from rasterflight._stream import Stream
 from rasterflight._xarray import read_xarray
 from rasterflight.errors import BadRequestError
-from rasterflight_protocol.v1.read_pb2 import LAYOUT_CHIPS, LAYOUT_RECORDS, Filter, GridOptions, ReadRequest, Windows
+from rasterflight_protocol.limits import points_at_once
+from rasterflight_protocol.v1.read_pb2 import (
+    LAYOUT_CHIPS,
+    LAYOUT_POINTS,
+    LAYOUT_RECORDS,
+    Filter,
+    GridOptions,
+    ReadRequest,
+    Windows,
+)
 
 Layout = Literal["chips", "records"]
 Bands = str | Iterable[str]
@@ -162,7 +177,7 @@ class Collection:
         where = where_from(geometries, windows, geometry_crs, geometry_column)
         grid = grid_message(all_touched=all_touched, target_crs=target_crs, masked=masked, values=values)
         request = self._chips_request(where, bands, filters, grid)
-        return plan_from(self._connection.plan(request, timeout), self._connection.url)
+        return plan_from(plan(self._connection, request, timeout), self._connection.url)
 
     def read(
         self,
@@ -188,9 +203,13 @@ class Collection:
         Parameters
         ----------
         geometries
-            Areas to cut out of each record: a bbox tuple ``(minx, miny, maxx, maxy)``, a Shapely geometry, WKB bytes,
-            a GeoJSON dict, a list of these, a GeoSeries or a GeoDataFrame; Polygons and MultiPolygons only. They are
-            numbered from 1 (``geometry_id``). None, and no windows: the whole of each record.
+            Areas to cut out of each record: a bbox tuple ``(minx, miny, maxx, maxy)``, a Shapely geometry, WKB or EWKB
+            bytes, a GeoJSON dict, or a list of these; a GeoSeries or GeoDataFrame; an Arrow array (WKB, or any encoding
+            of GeoArrow); a pandas DataFrame, or any table or stream with ``__arrow_c_stream__`` (pyarrow, Polars, a
+            DuckDB relation, geoarrow). Polygons and MultiPolygons only, Z and M are left behind. They are numbered from
+            1 (``geometry_id``). None, and no windows: the whole of each record. In a CRS of degrees, areas may cross
+            the antimeridian: a bbox with minx > 0 > maxx, and any area by longitudes beyond 180 or -180. They are cut
+            there, so that records on both sides answer; a polygon that crosses itself as well is an error.
         bands
             Names of the bands, in the order in which they come back; one may come as text.
         windows
@@ -201,9 +220,12 @@ class Collection:
             then only filter.
         geometry_crs
             CRS of the geometries: text that PROJ understands, an EPSG number, an object with ``to_wkt()``. ``"auto"``:
-            that of the GeoDataFrame; for everything else lon/lat (OGC:CRS84).
+            what a GeoDataFrame, a GeoSeries, a table or a GeoArrow array says, and it must; for everything else lon/lat
+            (OGC:CRS84). An SRID inside EWKB is ignored.
         geometry_column
-            The column of a GeoDataFrame that holds the areas; None: its active geometry.
+            The column of a GeoDataFrame or table that holds the areas. None: the active geometry of a GeoDataFrame, the
+            only column of a table that says it holds geometries (GeoArrow, GeoParquet), or the primary one of
+            GeoParquet; a plain column of WKB has to be named.
         target_crs
             CRS of the pixels, as an EPSG number or text; None: each record's own.
         all_touched
@@ -327,7 +349,7 @@ class Collection:
         geopandas.GeoDataFrame
             A row per (record, area, band): ``record_id, datetime`` (UTC), ``cloud_cover, collection, geometry_id,
             geometry, band, data`` (2-D array in the dtype of the file; with ``masked=True`` a ``numpy.ma.MaskedArray``),
-            ``transform`` (affine.Affine of ``data``), then the other columns of a GeoDataFrame of areas. The frame has the CRS of the areas, or ``target_crs``.
+            ``transform`` (affine.Affine of ``data``), then the other columns of a GeoDataFrame or table of areas. The frame has the CRS of the areas, or ``target_crs``.
             Without areas, ``geometry`` is the outline of ``data``, in the CRS of the records.
             ``attrs["rasterflight_errors"]`` lists what is missing, if anything is.
 
@@ -416,6 +438,143 @@ class Collection:
         with self._open(request, progress=progress, timeout=timeout) as stream:
             return read_xarray(stream, xr_combine, squeeze_geometry=squeeze_geometry)
 
+    def sample_points(
+        self,
+        points: Any,
+        bands: Bands,
+        *,
+        geometry_column: str | None = None,
+        x_column: str | None = None,
+        y_column: str | None = None,
+        geometry_crs: Any = AUTO,
+        match: Match = "all",
+        max_distance_pixels: int = 0,
+        return_neighbourhood: Neighbourhood = "off",
+        masked: bool = False,
+        values: Values = "raw",
+        on_error: OnError = "raise",
+        max_concurrent: int = 50,
+        progress: bool = False,
+        timeout: float | None = None,
+        **filters: Unpack[FilterKeywords],
+    ) -> pa.Table:
+        """Read the pixels that contain some points. The parameters that are not here are those of `read`.
+
+        Parameters
+        ----------
+        points
+            A tuple ``(x, y)``, an array of shape (n, 2), a Shapely Point, WKB bytes, a GeoJSON dict, a list of these, a
+            GeoSeries or GeoDataFrame, a pandas DataFrame, an Arrow array, or any table or stream with
+            ``__arrow_c_stream__`` (pyarrow, Polars, DuckDB).
+        geometry_column
+            The column of a table that holds the points; None: the only one that says that it holds geometries.
+        x_column, y_column
+            Instead, the columns of a table that hold the coordinates.
+        geometry_crs
+            CRS of the points. ``"auto"``: what a table says, and it must; for everything else lon/lat (OGC:CRS84).
+        match
+            ``"all"``: a row for each record that holds a point. ``"latest"``: one for each point and band, that of the
+            newest record with a valid value there (of the newest record, where none has one); records without a time
+            are the oldest.
+        max_distance_pixels
+            Where the pixel of a point is invalid (what ``rasterio``'s ``read_masks`` has 0 for, or NaN), take the
+            nearest valid one of those up to so many columns and rows away: nearest by the distance from the point to the
+            pixel's rectangle, and of several the first in reading order. Where none is valid, the pixel itself.
+        return_neighbourhood
+            ``"always"``: each row carries the ``(2 * max_distance_pixels + 1) ** 2`` pixels around its own;
+            ``"if_center_nodata"``: only rows whose own pixel is invalid, null in the others.
+        masked
+            Values that are invalid are null.
+
+        Returns
+        -------
+        pyarrow.Table
+            A row per (point, record, band), by record (datetime, id), then point, then band: ``point_index`` (int64, from
+            0), ``point_x, point_y`` (float64, as given), ``point_crs`` (int32, EPSG code; null if there is none),
+            ``record_id``, ``datetime`` (timestamp[us], UTC), ``collection, band, value`` (float64), ``raster_crs``
+            (int32), ``neighbourhood_values`` (list of float64, row by row from the top left, null outside of the
+            raster), if asked for, then the other columns of a table of points. Points that no record holds have no
+            row; a point belongs to the rasters that contain it. No rows: the schema is the same. More points
+            than `rasterflight_protocol.limits` allows at once are answered set by set, each in this order. What is
+            missing, if anything is, stands in the schema's metadata as JSON, under ``rasterflight_errors``.
+
+        Raises
+        ------
+        BadGeometryError
+            A point is missing, not finite, or no point (a ValueError); counts from 0.
+        ColumnCollisionError
+            A column of the points has the name of one of these (a ValueError).
+        UnsupportedLayoutError
+            A raster is rotated, has no CRS, or holds complex numbers.
+        """
+        check_max_concurrent(max_concurrent)
+        with self.read_points(
+            points,
+            bands,
+            geometry_column=geometry_column,
+            x_column=x_column,
+            y_column=y_column,
+            geometry_crs=geometry_crs,
+            match=match,
+            max_distance_pixels=max_distance_pixels,
+            return_neighbourhood=return_neighbourhood,
+            masked=masked,
+            values=values,
+            on_error=on_error,
+            progress=progress,
+            timeout=timeout,
+            **filters,
+        ) as stream:
+            return read_samples(stream)
+
+    def read_points(
+        self,
+        points: Any,
+        bands: Bands,
+        *,
+        geometry_column: str | None = None,
+        x_column: str | None = None,
+        y_column: str | None = None,
+        geometry_crs: Any = AUTO,
+        match: Match = "all",
+        max_distance_pixels: int = 0,
+        return_neighbourhood: Neighbourhood = "off",
+        masked: bool = False,
+        values: Values = "raw",
+        on_error: OnError = "raise",
+        progress: bool = False,
+        timeout: float | None = None,
+        batch_bytes: int | None = None,
+        **filters: Unpack[FilterKeywords],
+    ) -> Stream:
+        """Start to read the pixels that contain some points, and take their rows as they arrive.
+
+        The parameters and rows are those of `sample_points`. Neither the points nor the rows need to fit in memory: a
+        stream of points (``pyarrow.RecordBatchReader``, or anything with ``__arrow_c_stream__``) is taken as the rows are.
+        With ``on_error="skip"`` a record that fails has a row of its own with the column ``error``.
+        """
+        names = band_names(bands)
+        options = points_message(match, max_distance_pixels, return_neighbourhood)
+        sets = point_sets(
+            points,
+            size=points_at_once(max_distance_pixels, len(names)),
+            geometry_crs=geometry_crs,
+            geometry_column=geometry_column,
+            x_column=x_column,
+            y_column=y_column,
+        )
+        first = next(sets)
+        request = self._request(LAYOUT_POINTS, filter_message(filters))
+        request.bands.extend(names)
+        request.points.CopyFrom(options)
+        request.points.crs = first.crs
+        request.grid.CopyFrom(grid_message(all_touched=False, target_crs=None, masked=masked, values=values))
+        request.on_error = on_error_value(on_error)
+        request.batch_bytes = batch_bytes or 0
+        bar = Bar(self._name) if progress else None
+        reader = PointsReader(self._connection, request, chain([first], sets), timeout)
+        return Stream(reader, self._connection.url, bar, self._owner)
+
     def _chips_request(
         self,
         where: Areas | Windows | None,
@@ -440,4 +599,4 @@ class Collection:
 
     def _open(self, request: ReadRequest, *, progress: bool, timeout: float | None) -> Stream:
         bar = Bar(self._name) if progress else None
-        return Stream(self._connection.open(request, timeout), self._connection.url, bar, self._owner)
+        return open_stream(self._connection, request, timeout, bar, self._owner)

@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
+from google.protobuf.message import DecodeError
 from pyarrow import flight, ipc
 
 from rasterflight._failures import translated
 from rasterflight.errors import ProtocolError
 from rasterflight_protocol import pack
+from rasterflight_protocol.v1.plan_pb2 import Upload
 from rasterflight_protocol.v1.read_pb2 import ReadRequest
 
 SCHEMES = ("grpc", "grpc+tcp", "grpc+tls", "grpc+unix")
@@ -66,11 +69,54 @@ class Connection:
         with translated(self.url):
             return self._flight.do_get(flight.Ticket(pack(request)), self._options(timeout))
 
-    def action(self, name: str) -> Iterator[bytes]:
-        """Run an action without a body, and give the bodies of its results."""
+    def exchange(self, request: ReadRequest, timeout: float | None) -> tuple[Any, Any]:
+        """Start an exchange: a FlightStreamWriter and a FlightStreamReader."""
         with translated(self.url):
-            for result in self._flight.do_action(flight.Action(name, b""), self._options()):
+            return tuple(
+                self._flight.do_exchange(flight.FlightDescriptor.for_command(pack(request)), self._options(timeout))
+            )
+
+    def put_areas(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch], timeout: float | None) -> Upload:
+        """Send areas up, for requests to refer to.
+
+        Raises
+        ------
+        ProtocolError
+            The server took them without an answer.
+        """
+        answer = Upload()
+        with translated(self.url):
+            descriptor = flight.FlightDescriptor.for_path("areas")
+            writer, reader = self._flight.do_put(descriptor, schema, self._options(timeout))
+            try:
+                for batch in batches:
+                    writer.write_batch(batch)
+                writer.done_writing()
+                told = reader.read()
+            except BaseException:
+                with suppress(pa.ArrowException, flight.FlightError, OSError):
+                    writer.close()
+                raise
+            writer.close()
+        try:
+            answer.ParseFromString(b"" if told is None else told.to_pybytes())
+        except DecodeError:
+            answer.Clear()
+        if not answer.id:
+            raise ProtocolError(
+                f"{self.url} does not answer as a rasterflight server does: it took areas, and gave no id"
+            )
+        return answer
+
+    def action(self, name: str, body: bytes = b"", timeout: float | None = None) -> Iterator[bytes]:
+        """Run an action, and give the bodies of its results."""
+        with translated(self.url):
+            for result in self._flight.do_action(flight.Action(name, body), self._options(timeout)):
                 yield result.body.to_pybytes()
+
+    def seconds(self, timeout: float | None) -> float | None:
+        """Seconds that a call with this timeout may take; None: no limit."""
+        return self._timeout if timeout is None else _checked_timeout(timeout)
 
     def _info(self, descriptor: Any, timeout: float | None) -> Any:
         with translated(self.url):
@@ -79,8 +125,7 @@ class Connection:
     def _options(self, timeout: float | None = None) -> Any:
         # gRPC hands out buffers at odd addresses; NumPy is slower on them, and C code may assume alignment
         reading = ipc.IpcReadOptions(ensure_alignment=ipc.Alignment.At64Byte)
-        seconds = self._timeout if timeout is None else _checked_timeout(timeout)
-        return flight.FlightCallOptions(timeout=seconds, headers=self._headers, read_options=reading)
+        return flight.FlightCallOptions(timeout=self.seconds(timeout), headers=self._headers, read_options=reading)
 
 
 def json_object(data: bytes, url: str, *, having: Iterable[str] = ()) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from rasterflight._chips import new_arrays, read_chips
+from rasterflight._chips import read_chips
 from rasterflight._extras import need
 from rasterflight._geometries import Areas
 from rasterflight._numpy import masked_array
+from rasterflight._owncolumns import own_rows
 from rasterflight._rows import Chip
 from rasterflight._stream import Stream, nothing_read
 from rasterflight.errors import ColumnCollisionError, GridMismatchError
@@ -35,9 +36,9 @@ def check_columns(areas: Areas | None) -> None:
     ColumnCollisionError
         Lists them.
     """
-    if areas is None or areas.columns is None:
+    if areas is None:
         return
-    if taken := [name for name in areas.columns.columns if name in _COLUMNS]:
+    if taken := [name for name in areas.column_names if name in _COLUMNS]:
         raise ColumnCollisionError(
             f"the result has columns of its own named {', '.join(taken)}", hint="rename those of the areas"
         )
@@ -46,14 +47,15 @@ def check_columns(areas: Areas | None) -> None:
 def read_gdf(stream: Stream, bands: Sequence[str], areas: Areas | None, target_crs: str | None) -> Any:
     """Read a stream of chips into a GeoDataFrame; see `Collection.get_gdf`."""
     geopandas, pandas, affine = need("geopandas", "geo"), need("pandas", "geo"), need("affine", "geo")
-    # every array is copied out of the stream: rows outlive the batch, and may be written to
-    chips = list(read_chips(stream, stream.schema, new_arrays))
+    chips = list(map(_own, read_chips(stream, stream.schema)))
     if not chips:
         raise nothing_read(stream)
     fields = {field.name: field for field in band_fields(stream.schema)}
     rows = [(chip, band) for chip in chips for band in chip.pixels]
     if any(len(chip.pixels) < len(bands) for chip in chips):
         rows = _in_order(rows, bands)
+    # bands of a chip share it: there are as many as rows otherwise, and they are not small
+    transforms = {id(chip): chip.transform and affine.Affine(*chip.transform) for chip in chips}
     geometry, crs = _geometry([chip for chip, _ in rows], areas)
     ids = pandas.Series([chip.geometry_id for chip, _ in rows], dtype="Int64")
     frame = geopandas.GeoDataFrame(
@@ -66,7 +68,7 @@ def read_gdf(stream: Stream, bands: Sequence[str], areas: Areas | None, target_c
             "geometry": geometry,
             "band": [band for _, band in rows],
             "data": _objects(_data(chip, fields[band]) for chip, band in rows),
-            "transform": _objects(chip.transform and affine.Affine(*chip.transform) for chip, _ in rows),
+            "transform": _objects(transforms[id(chip)] for chip, _ in rows),
         },
         geometry="geometry",
         crs=crs,
@@ -74,11 +76,20 @@ def read_gdf(stream: Stream, bands: Sequence[str], areas: Areas | None, target_c
     if areas is not None and target_crs is not None:
         frame = frame.to_crs(target_crs)
     if areas is not None and areas.columns is not None:
-        own = areas.columns.take(frame["geometry_id"].to_numpy() - 1).reset_index(drop=True)
+        own = own_rows(areas.columns, frame["geometry_id"].to_numpy() - 1)
         frame = geopandas.GeoDataFrame(pandas.concat([frame, own], axis=1), geometry="geometry", crs=frame.crs)
     if stream.errors:
         frame.attrs["rasterflight_errors"] = [str(error) for error in stream.errors]
     return frame
+
+
+def _own(chip: Chip) -> Chip:
+    """Copy pixels out of the stream: rows outlive their batch, and may be written to."""
+    for arrays in (chip.pixels, chip.masks):
+        for band, array in arrays.items():
+            if not array.flags.owndata:
+                arrays[band] = array.copy()
+    return chip
 
 
 def _data(chip: Chip, band: BandField) -> np.ndarray:

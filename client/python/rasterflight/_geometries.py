@@ -1,26 +1,30 @@
 """Areas as people have them, made into the areas of a request."""
 
-import math
-import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 
-from rasterflight._extras import need
-from rasterflight.errors import BadGeometryError, BadRequestError, CrsRequiredError
-from rasterflight_protocol.v1.read_pb2 import BBox, BBoxes, Geometries, WkbList
+from rasterflight._areacolumns import column_areas
+from rasterflight._arrow import is_arrow, open_arrow, without_views
+from rasterflight._boxes import box_shapes, boxes_message, is_box
+from rasterflight._columns import geometry_column_of
+from rasterflight._crs import AUTO, is_auto, told_crs, untold_crs
+from rasterflight._frames import frame_crs, frame_parts, is_geo
+from rasterflight._geoarrow import Encoding, is_wkb, told_encoding
+from rasterflight._geojson import geojson_crs, geojson_shapes
+from rasterflight._shapes import area_wkb, is_shape, object_array, shapes_from_wkb
+from rasterflight.errors import BadGeometryError
+from rasterflight_protocol.v1.read_pb2 import Geometries, WkbList
 
-#: Let the input say its CRS: a GeoDataFrame does, everything else is lon/lat.
-AUTO: Final = "auto"
-_LON_LAT: Final = "OGC:CRS84"
 _ACCEPTED: Final = (
     "a bbox tuple (minx, miny, maxx, maxy), a Shapely geometry, WKB bytes, a GeoJSON dict, a list of these, "
-    "a GeoSeries or a GeoDataFrame"
+    "a GeoSeries or GeoDataFrame, or any Arrow array, table or stream"
 )
-_BBOX_SIZE: Final = 4
+_PLANE: Final = 2
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,10 @@ class Areas:
 
     #: What the server gets; numbered from 1 in this order.
     message: Geometries
-    #: The same as they were given: bbox, WKB or Shapely geometry each.
-    originals: Sequence[Any]
-    #: The other columns of a GeoDataFrame, row by row as the areas; None: there were none.
+    #: The same as they were given: an array of Shapely geometries, or bbox, WKB or Shapely geometry each.
+    originals: Sequence[Any] | np.ndarray
+    #: The other columns, row by row as the areas: of a GeoDataFrame a pandas frame, of a table a pyarrow Table; None:
+    #: there were none.
     columns: Any = None
 
     @property
@@ -39,17 +44,27 @@ class Areas:
         """CRS of the coordinates."""
         return self.message.crs
 
+    @property
+    def column_names(self) -> list[Any]:
+        """Names of the other columns."""
+        if self.columns is None:
+            return []
+        return list(self.columns.schema.names if isinstance(self.columns, pa.Table) else self.columns.columns)
+
     @cached_property
     def shapes(self) -> np.ndarray:
-        """The areas as Shapely geometries, an object array."""
-        shapely = need("shapely", "geo")
-        array = np.empty(len(self.originals), object)
-        for index, original in enumerate(self.originals):
-            if isinstance(original, bytes):
-                array[index] = shapely.from_wkb(original)
-            else:
-                array[index] = shapely.box(*original) if _is_quadruple(original) else original
-        return array
+        """The areas as Shapely geometries, an object array. A bbox across the antimeridian is a MultiPolygon."""
+        if isinstance(self.originals, np.ndarray) and self.originals.ndim == 1:
+            return self.originals
+        if self.message.WhichOneof("source") == "bboxes":
+            return box_shapes(np.asarray(self.originals, np.float64))
+        shapes = object_array([None if isinstance(one, bytes) else one for one in self.originals])
+        encoded = [index for index, one in enumerate(self.originals) if isinstance(one, bytes)]
+        shapes[encoded] = shapes_from_wkb([self.originals[index] for index in encoded], "geometry", 1)
+        for index, one in enumerate(self.originals):
+            if is_box(one):
+                shapes[index] = _box(one, index + 1)
+        return shapes
 
 
 def areas_from(geometries: Any, geometry_crs: Any = AUTO, geometry_column: str | None = None) -> Areas:
@@ -58,190 +73,118 @@ def areas_from(geometries: Any, geometry_crs: Any = AUTO, geometry_column: str |
     Parameters
     ----------
     geometries
-        A bbox tuple ``(minx, miny, maxx, maxy)``, a Shapely geometry, WKB bytes, a GeoJSON dict, a list of these, a
-        GeoSeries or a GeoDataFrame. WKB goes to the server untouched; the rest becomes 2-D ISO WKB.
+        A bbox tuple ``(minx, miny, maxx, maxy)``, a Shapely geometry, WKB or EWKB bytes, a GeoJSON dict, or a list of
+        these; a GeoSeries or GeoDataFrame; an Arrow array (WKB, any encoding of GeoArrow); a pandas DataFrame, or any
+        table or stream with ``__arrow_c_stream__``. WKB goes to the server untouched; the rest becomes 2-D ISO WKB, Z
+        and M are left behind.
     geometry_crs
-        ``"auto"``, text that PROJ understands, an EPSG number, or an object with ``to_wkt()`` (pyproj).
+        ``"auto"``, text that PROJ understands, an EPSG number, or an object with ``to_wkt()`` (pyproj). ``"auto"``:
+        what a table, frame or GeoArrow array says, and it must; for everything else lon/lat (OGC:CRS84). The SRID
+        inside EWKB is ignored.
     geometry_column
-        The column of a GeoDataFrame to use; None: its active geometry.
+        The column of a table to use; None: of a GeoDataFrame its active geometry, of a table the only one that says
+        that it holds geometries, or the primary one of GeoParquet.
 
     Raises
     ------
     BadGeometryError
-        A geometry is missing, no area, or a bbox is inverted or not finite.
+        A geometry is missing, no area, empty, not finite, or has edges that are not straight; names it, from 1.
+    BadRequestError
+        The column is not there, or not clear.
     CrsRequiredError
-        A GeoDataFrame without CRS, or with another than ``geometry_crs``.
+        A table, frame or GeoArrow array without CRS, or with another than ``geometry_crs``.
     TypeError
         The input is of no accepted kind.
     """
-    if _is_frame(geometries):
+    if is_geo(geometries):
         return _from_frame(geometries, geometry_crs, geometry_column)
+    if is_arrow(geometries):
+        return _from_arrow(geometries, geometry_crs, geometry_column)
     if geometry_column is not None:
-        raise TypeError("geometry_column= names a column of a GeoDataFrame, and geometries= is none")
+        raise TypeError("geometry_column= names a column of a GeoDataFrame or table, and geometries= is none")
     items = [geometries] if _is_single(geometries) else _items(geometries)
-    crs = (_geojson_crs(items[0]) if items else None) if _is_auto(geometry_crs) else crs_text(geometry_crs)
-    parts = [part for item in items for part in _parts(item)]
-    if not parts:
+    own = geojson_crs(items[0]) if items else None
+    crs = own if own is not None and is_auto(geometry_crs) else untold_crs(geometry_crs)
+    return _areas(_flat(items), crs)
+
+
+def _from_frame(frame: Any, geometry_crs: Any, geometry_column: str | None) -> Areas:
+    series, columns = frame_parts(frame, geometry_column)
+    return _areas(object_array(series.array), frame_crs(series.crs, geometry_crs, "geometries"), columns)
+
+
+def _from_arrow(value: Any, geometry_crs: Any, geometry_column: str | None) -> Areas:
+    opened = open_arrow(value)
+    if isinstance(opened, pa.RecordBatchReader):
+        place = geometry_column_of(opened.schema, geometry_column)
+        crs = told_crs(place.encoding.crs, geometry_crs, "geometries")
+        table = opened.read_all().replace_schema_metadata(None)
+        found = column_areas(table.column(place.index).chunks, place.encoding)
+        others = table.remove_column(place.index)
+        return _areas(found, crs, without_views(others) if others.num_columns else None)
+    if geometry_column is not None:
+        raise TypeError("geometry_column= names a column of a GeoDataFrame or table, and geometries= is an array")
+    encoding = told_encoding(opened.field)
+    if encoding is not None:
+        crs = told_crs(encoding.crs, geometry_crs, "geometries")
+    elif is_wkb(opened.field.type):
+        encoding, crs = Encoding("wkb"), untold_crs(geometry_crs)
+    else:
+        raise TypeError(f"geometries is an array of {opened.field.type}, expected {_ACCEPTED}")
+    return _areas(column_areas(opened.chunks, encoding), crs)
+
+
+def _areas(originals: Sequence[Any] | np.ndarray, crs: str, columns: Any = None) -> Areas:
+    """Make areas of Shapely geometries (1-D array), boxes (2-D array), or of any of bbox, WKB and Shapely geometry."""
+    if not len(originals):
         raise BadGeometryError("geometries is empty", field="geometries")
-    return Areas(_message(parts, crs or _LON_LAT), parts)
+    if isinstance(originals, np.ndarray):
+        if originals.ndim == _PLANE:
+            return Areas(Geometries(crs=crs, bboxes=boxes_message(originals)), originals, columns)
+        return Areas(Geometries(crs=crs, wkb=WkbList(values=area_wkb(originals))), originals, columns)
+    kinds = set(map(type, originals))
+    if kinds == {bytes}:
+        return Areas(Geometries(crs=crs, wkb=WkbList(values=originals)), originals, columns)
+    if all(map(is_shape, kinds)):
+        return _areas(object_array(originals), crs, columns)
+    if all(map(is_box, originals)):
+        return _areas(np.array(originals, np.float64), crs, columns)
+    return Areas(Geometries(crs=crs, wkb=WkbList(values=_mixed_wkb(originals))), originals, columns)
 
 
-def crs_text(crs: Any) -> str:
-    """Write a CRS as text: an EPSG number as ``"EPSG:n"``, text as it is, a pyproj CRS as WKT.
-
-    Raises
-    ------
-    TypeError
-        It is none of these.
-    """
-    if isinstance(crs, numbers.Integral) and not isinstance(crs, bool):
-        return f"EPSG:{crs}"
-    if isinstance(crs, str) and crs:
-        return crs
-    if hasattr(crs, "to_wkt"):
-        return str(crs.to_wkt())
-    raise TypeError(f"{crs!r} is no CRS: expected an EPSG number, text, or an object with to_wkt()")
+def _mixed_wkb(originals: Sequence[Any]) -> list[bytes]:
+    found: list[bytes] = []
+    for number, one in enumerate(originals, 1):
+        if isinstance(one, bytes):
+            found.append(one)
+            continue
+        shape = _box(one, number) if is_box(one) else one
+        if shape is not None and not is_shape(type(shape)):
+            raise TypeError(f"geometry {number} is a {type(one).__name__}, expected {_ACCEPTED}")
+        found += area_wkb(object_array([shape]), number)
+    return found
 
 
-def bbox_from(values: Any, field: str = "bbox") -> BBox:
-    """Read ``(minx, miny, maxx, maxy)``.
-
-    Raises
-    ------
-    BadGeometryError
-        Not four finite numbers, or inverted.
-    """
-    if not _is_quadruple(values):
-        raise BadGeometryError(f"{field} is {values!r}, expected (minx, miny, maxx, maxy)", field=field)
-    minx, miny, maxx, maxy = (float(value) for value in values)
-    if not all(map(math.isfinite, (minx, miny, maxx, maxy))):
-        raise BadGeometryError(f"{field} {(minx, miny, maxx, maxy)} has a coordinate that is no number", field=field)
-    if minx > maxx or miny > maxy:
-        raise BadGeometryError(
-            f"{field} {(minx, miny, maxx, maxy)} is inverted: expected (minx, miny, maxx, maxy)", field=field
-        )
-    return BBox(minx=minx, miny=miny, maxx=maxx, maxy=maxy)
-
-
-def _is_quadruple(value: Any) -> bool:
-    return (
-        isinstance(value, Sequence | np.ndarray)
-        and not isinstance(value, str | bytes)
-        and len(value) == _BBOX_SIZE
-        and all(isinstance(number, numbers.Real) for number in value)
-    )
-
-
-def _is_frame(value: Any) -> bool:
-    return any(cls.__name__ in ("GeoDataFrame", "GeoSeries") for cls in type(value).__mro__)
-
-
-def _is_shape(value: Any) -> bool:
-    return hasattr(value, "geom_type") and hasattr(value, "wkb")
+def _box(values: Any, number: int) -> Any:
+    bounds = np.array([values], np.float64)
+    boxes_message(bounds, number)
+    return box_shapes(bounds)[0]
 
 
 def _is_single(value: Any) -> bool:
-    return isinstance(value, bytes | Mapping) or _is_shape(value) or _is_quadruple(value)
-
-
-def _is_auto(crs: Any) -> bool:
-    return isinstance(crs, str) and crs == AUTO
+    return isinstance(value, bytes | Mapping) or is_shape(type(value)) or is_box(value)
 
 
 def _items(value: Any) -> list[Any]:
-    tabular = hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__")
-    if isinstance(value, str) or tabular or not isinstance(value, Iterable):
+    if isinstance(value, str) or not isinstance(value, Iterable):
         raise TypeError(f"geometries is a {type(value).__name__}, expected {_ACCEPTED}")
     return list(value)
 
 
-def _parts(item: Any) -> list[Any]:
-    """What one item of the input holds: a bbox, WKB or Shapely geometries."""
-    if not isinstance(item, Mapping):
-        return [item]
-    kind = item.get("type")
-    if kind == "FeatureCollection":
-        return [part for feature in item.get("features") or () for part in _parts(feature)]
-    if kind == "Feature":
-        return _parts(item.get("geometry") or {})
-    if kind is None:
-        raise BadGeometryError("a GeoJSON dict has no type, or a Feature has no geometry", field="geometries")
-    shapely = need("shapely", "geo")
-    try:
-        return [shapely.geometry.shape(item)]
-    except (LookupError, TypeError, ValueError, shapely.errors.ShapelyError) as error:
-        raise BadGeometryError(f"a GeoJSON {kind} cannot be read: {error}", field="geometries") from None
-
-
-def _geojson_crs(item: Any) -> str | None:
-    """What a GeoJSON of before RFC 7946 says about its CRS; GDAL and geopandas still write it."""
-    member = item.get("crs") if isinstance(item, Mapping) else None
-    if member is None:
-        return None
-    try:
-        return crs_text(member["properties"]["name"])
-    except (KeyError, TypeError):
-        raise CrsRequiredError(
-            "the crs member of the GeoJSON cannot be read", field="geometries.crs", hint="pass geometry_crs="
-        ) from None
-
-
-def _message(parts: Sequence[Any], crs: str) -> Geometries:
-    if all(map(_is_quadruple, parts)):
-        boxes = [bbox_from(part, f"geometry {number}: bbox") for number, part in enumerate(parts, 1)]
-        return Geometries(crs=crs, bboxes=BBoxes(values=boxes))
-    return Geometries(crs=crs, wkb=WkbList(values=[_wkb(part, number) for number, part in enumerate(parts, 1)]))
-
-
-def _wkb(part: Any, number: int) -> bytes:
-    if isinstance(part, bytes):
-        return part
-    shapely = need("shapely", "geo")
-    if _is_quadruple(part):
-        box = bbox_from(part, f"geometry {number}: bbox")
-        part = shapely.box(box.minx, box.miny, box.maxx, box.maxy)
-    if part is None:
-        raise BadGeometryError(f"geometry {number} is missing", field="geometries")
-    if not _is_shape(part):
-        raise TypeError(f"geometry {number} is a {type(part).__name__}, expected {_ACCEPTED}")
-    if part.geom_type not in ("Polygon", "MultiPolygon"):
-        raise BadGeometryError(
-            f"geometry {number} is a {part.geom_type}, and areas are Polygons or MultiPolygons",
-            field="geometries",
-            hint="values at points are what sample_points is for",
-        )
-    return bytes(shapely.to_wkb(part, output_dimension=2, flavor="iso"))
-
-
-def _from_frame(frame: Any, geometry_crs: Any, geometry_column: str | None) -> Areas:
-    series, columns = frame, None
-    if hasattr(frame, "columns"):
-        if geometry_column is not None and geometry_column not in frame.columns:
-            raise BadRequestError(f"the GeoDataFrame has no column {geometry_column!r}", field="geometry_column")
-        name = frame.geometry.name if geometry_column is None else geometry_column
-        series, columns = frame[name], frame.drop(columns=name).reset_index(drop=True)
-        if not hasattr(series, "crs"):
-            raise BadRequestError(f"the column {name!r} holds no geometries", field="geometry_column")
-    elif geometry_column is not None:
-        raise TypeError("geometry_column= names a column of a GeoDataFrame, and geometries= is a GeoSeries")
-    if series.empty:
-        raise BadGeometryError("geometries is empty", field="geometries")
-    shapes = list(series)
-    return Areas(_message(shapes, _frame_crs(series.crs, geometry_crs)), shapes, columns)
-
-
-def _frame_crs(own: Any, explicit: Any) -> str:
-    if _is_auto(explicit):
-        if own is None:
-            raise CrsRequiredError(
-                "the geometries have no CRS", field="geometries.crs", hint="pass geometry_crs=, or use set_crs()"
-            )
-        return str(own.to_string())
-    text = crs_text(explicit)
-    if own is not None and own != text:
-        raise CrsRequiredError(
-            f"geometry_crs is {text}, but the geometries say that they are in {own.to_string()}",
-            field="geometries.crs",
-            hint="leave geometry_crs= out, or use to_crs() or set_crs()",
-        )
-    return text
+def _flat(items: list[Any]) -> list[Any]:
+    """The same with the geometries of GeoJSON in place of its dicts."""
+    if not any(isinstance(item, Mapping) for item in items):
+        return items
+    return [
+        part for item in items for part in (geojson_shapes(item, "geometries") if isinstance(item, Mapping) else [item])
+    ]

@@ -35,8 +35,8 @@ def check_output(path: Path) -> Callable[..., None]:
 
 def write_npy(collection: Collection, path: Path, *, progress: bool, **keywords: Any) -> None:
     """Write the array of `Collection.get_numpy`."""
-    array = collection.get_numpy(progress=_bar_possible(wanted=progress), **keywords)
-    with _whole(path) as unfinished, unfinished.open("wb") as file:
+    array = collection.get_numpy(progress=bar_possible(wanted=progress), **keywords)
+    with whole(path) as unfinished, unfinished.open("wb") as file:
         np.save(file, array)
 
 
@@ -44,16 +44,16 @@ def write_netcdf(collection: Collection, path: Path, *, progress: bool, **keywor
     """Write the Dataset of `Collection.get_xarray` as netCDF."""
     need("h5netcdf", "cli")
     need("h5py", "cli")  # what h5netcdf writes with, and does not always bring along
-    dataset = collection.get_xarray(progress=_bar_possible(wanted=progress), **keywords)
-    with _whole(path) as unfinished:
+    dataset = collection.get_xarray(progress=bar_possible(wanted=progress), **keywords)
+    with whole(path) as unfinished:
         dataset.to_netcdf(unfinished, engine="h5netcdf")
 
 
 def write_parquet(collection: Collection, path: Path, *, progress: bool, **keywords: Any) -> None:
     """Write the rows of `Collection.read` as they arrive."""
     with (
-        collection.read(progress=_bar_possible(wanted=progress), **keywords) as stream,
-        _whole(path) as unfinished,
+        collection.read(progress=bar_possible(wanted=progress), **keywords) as stream,
+        whole(path) as unfinished,
         pq.ParquetWriter(unfinished, stream.schema) as writer,
     ):
         for batch in stream:
@@ -64,7 +64,7 @@ WRITERS: Final[dict[str, Callable[..., None]]] = {".nc": write_netcdf, ".npy": w
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
+def whole(path: Path) -> Iterator[Path]:
     """A name to write under; the file takes its place only when it is complete."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -74,5 +74,6 @@ def _whole(path: Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
-def _bar_possible(*, wanted: bool) -> bool:
+def bar_possible(*, wanted: bool) -> bool:
+    """Say whether a bar that is wanted can be shown."""
     return wanted and importlib.util.find_spec("tqdm") is not None

@@ -17,8 +17,8 @@ class Bar:
         self._bar: Any = tqdm(desc=title, unit="B", unit_scale=True, unit_divisor=1024, delay=_DELAY_SECONDS)
 
     def update(self, done: int, total: int) -> None:
-        """Show ``done`` of ``total`` bytes."""
-        self._bar.total = total
+        """Show ``done`` of ``total`` bytes; 0: nobody knows the total."""
+        self._bar.total = total or None
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:

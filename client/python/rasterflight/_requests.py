@@ -8,7 +8,9 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 
-from rasterflight._geometries import AUTO, Areas, areas_from, bbox_from, crs_text
+from rasterflight._boxes import bbox_from
+from rasterflight._crs import AUTO, crs_text
+from rasterflight._geometries import Areas, areas_from
 from rasterflight.errors import BadRequestError
 from rasterflight_protocol.v1.read_pb2 import (
     ON_ERROR_RAISE,

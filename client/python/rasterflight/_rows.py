@@ -77,45 +77,59 @@ def _invalid(values: pa.Array) -> np.ndarray:
     return np.asarray(bits[values.offset :] == 0)
 
 
+def _values(column: pa.Array) -> list[Any]:
+    """Read a column as Python objects; what repeats is one object."""
+    if pa.types.is_string(column.type):
+        encoded = column.dictionary_encode()
+        texts = [*encoded.dictionary.to_pylist(), None]
+        return [texts[index] for index in encoded.indices.fill_null(-1).to_numpy().tolist()]
+    if column.null_count:
+        return list(column.to_pylist())
+    if pa.types.is_fixed_size_list(column.type):
+        size = column.type.list_size
+        return list(column.flatten().to_numpy().reshape(-1, size).tolist())
+    return list(column.to_numpy().tolist())
+
+
+def _times(column: pa.Array) -> list[dt.datetime | None]:
+    """Read times as UTC; those of one record are one object."""
+    known: dict[int | None, dt.datetime | None] = {None: None}
+    microseconds = _values(column.cast(pa.int64()))
+    for value in set(microseconds).difference(known):
+        known[value] = _EPOCH + dt.timedelta(microseconds=value)
+    return [known[value] for value in microseconds]
+
+
 class _Pixels:
     """A band's column of a batch."""
 
     def __init__(self, column: pa.ListArray) -> None:
-        self._valid = column.is_valid().to_pylist() if column.null_count else None
-        self._offsets = column.offsets.to_pylist()
-        self._values = _numbers(column.values)
-        self._invalid = _invalid(column.values) if column.type.value_field.nullable else None
-
-    def strip(self, row: int, height: int, width: int) -> np.ndarray | None:
-        """View the pixels of a row; None when the row is not about this band."""
-        if self._valid is not None and not self._valid[row]:
-            return None
-        return self._values[self._offsets[row] : self._offsets[row + 1]].reshape(height, width)
-
-    def mask(self, row: int, height: int, width: int) -> np.ndarray | None:
-        """View the invalid pixels of a row that `strip` has pixels of; None when the read is not masked."""
-        if self._invalid is None:
-            return None
-        return self._invalid[self._offsets[row] : self._offsets[row + 1]].reshape(height, width)
+        self.valid = column.is_valid().to_pylist() if column.null_count else [True] * len(column)
+        self.offsets = column.offsets.to_pylist()
+        self.numbers = _numbers(column.values)
+        self.invalid = _invalid(column.values) if column.type.value_field.nullable else None
 
 
 def rows(batch: pa.RecordBatch, bands: Sequence[str]) -> Iterator[Block | Failed]:
     """Read the rows of a batch; pixels are not copied."""
 
     def values(name: str) -> list[Any]:
-        return list(batch.column(name).to_pylist())
+        return _values(batch.column(name))
 
-    microseconds = batch.column("datetime").cast(pa.int64()).to_pylist()
-    times = [None if value is None else _EPOCH + dt.timedelta(microseconds=value) for value in microseconds]
-    chips: Iterator[Any] = zip(values("record_id"), times, *map(values, _CHIP_COLUMNS), strict=True)
+    columns = (values("record_id"), _times(batch.column("datetime")), *map(values, _CHIP_COLUMNS))
+    chips: Iterator[Any] = zip(*columns, strict=True)
     places = zip(values("row_off"), values("height"), values("width"), strict=True)
     errors = values("error") if "error" in batch.schema.names else [None] * batch.num_rows
-    pixels = {band: _Pixels(batch.column(band)) for band in bands}
+    pixels = [(band, _Pixels(batch.column(band))) for band in bands]
     for row, (fields, (row_off, height, width), error) in enumerate(zip(chips, places, errors, strict=True)):
         if error is not None:
             yield Failed(fields[0])
             continue
-        found = {band: column.strip(row, height, width) for band, column in pixels.items()}
-        strips = {band: strip for band, strip in found.items() if strip is not None}
-        masks = {band: pixels[band].mask(row, height, width) for band in strips}
-        yield Block(Chip(*fields), row_off, height, strips, {band: m for band, m in masks.items() if m is not None})
+        strips, masks = {}, {}
+        for band, column in pixels:
+            if column.valid[row]:
+                part = slice(column.offsets[row], column.offsets[row + 1])
+                strips[band] = column.numbers[part].reshape(height, width)
+                if column.invalid is not None:
+                    masks[band] = column.invalid[part].reshape(height, width)
+        yield Block(Chip(*fields), row_off, height, strips, masks)

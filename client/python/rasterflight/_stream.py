@@ -1,7 +1,7 @@
 """A read under way."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -41,7 +41,10 @@ class Stream:
     A read with ``on_error="skip"`` that misses records says so in one RuntimeWarning at its end, and in `errors`.
     """
 
-    def __init__(self, reader: Any, url: str, bar: Bar | None, owner: object) -> None:
+    def __init__(
+        self, reader: Any, url: str, bar: Bar | None, owner: object, release: Callable[[], None] | None = None
+    ) -> None:
+        self._release = release  # what the server keeps for this read alone
         with translated(url):
             self.schema: pa.Schema = reader.schema
         self._ahead = ReadAhead(reader)
@@ -102,6 +105,8 @@ class Stream:
         self._ahead.close()
         if self._bar is not None:
             self._bar.close()
+        if self._release is not None:
+            self._release()
 
     cancel = close
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from rasterflight._client import Client, connect, local
 from rasterflight._output import WRITERS, check_output
+from rasterflight._pointfiles import check_samples_output, read_points, write_samples
 from rasterflight._vectors import read_areas
 from rasterflight.errors import CollectionNotFoundError, RasterflightError
 
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         ("info", _info, "describe a collection"),
         ("plan", _plan, "say what a read would do, without reading pixels"),
         ("read", _read, "read pixels into a file"),
+        ("sample", _sample, "read the pixels at points into a file"),
     ):
         command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
         command.set_defaults(run=run)
@@ -65,23 +67,45 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("name", metavar="NAME", help="collection")
         if run in (_plan, _read):
             _add_read_options(command)
-        if run is _read:
+        if run is _sample:
+            _add_sample_options(command)
+        if run in (_read, _sample):
             command.add_argument("--on-error", choices=("raise", "skip"), default="raise", help="when a record fails")
-            command.add_argument("-o", "--output", required=True, metavar="OUT", help=f"file: {', '.join(WRITERS)}")
+            kinds = ", ".join(WRITERS) if run is _read else ".csv, .parquet"
+            command.add_argument("-o", "--output", required=True, metavar="OUT", help=f"file: {kinds}")
     return parser
 
 
 def _add_read_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--bands", required=True, metavar="B1,B2", type=_comma_separated)
+    _add_common_options(command)
     area = command.add_mutually_exclusive_group()
     area.add_argument("--bbox", metavar="MINX,MINY,MAXX,MAXY", type=_bbox, help="area to cut out")
     area.add_argument("--geometries", metavar="FILE", help="areas to cut out: .geojson, .gpkg or .parquet")
     command.add_argument("--geometry-crs", default="auto", metavar="CRS", help="CRS of --bbox or --geometries")
+    command.add_argument("--all-touched", action="store_true", help="every pixel that an area touches")
+
+
+def _add_sample_options(command: argparse.ArgumentParser) -> None:
+    _add_common_options(command)
+    files = ".csv, .parquet, .geojson or .gpkg"
+    command.add_argument("--points", required=True, metavar="FILE", help=f"points: {files}")
+    command.add_argument("--x-column", metavar="NAME", help="column of x or longitude, for .csv and .parquet")
+    command.add_argument("--y-column", metavar="NAME", help="column of y or latitude")
+    command.add_argument("--geometry-crs", default="auto", metavar="CRS", help="CRS of --points")
+    command.add_argument("--match", choices=("all", "latest"), default="all", help="all records, or the newest valid")
+    command.add_argument(
+        "--max-distance-pixels", type=int, default=0, metavar="N", help="how far to look for a valid one"
+    )
+    command.add_argument("--neighbourhood", choices=("off", "always", "if_center_nodata"), default="off")
+    command.add_argument("--masked", action="store_true", help="null where invalid")
+
+
+def _add_common_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--bands", required=True, metavar="B1,B2", type=_comma_separated)
     command.add_argument("--date-range", metavar="START/END", type=_date_range, help="ISO 8601; '..' is no bound")
     command.add_argument("--cloud-cover-lt", metavar="PERCENT", type=float)
     command.add_argument("--ids", metavar="ID1,ID2", type=_comma_separated)
     command.add_argument("--where", metavar="CQL2", help='condition on the records: "eo:cloud_cover" < 20')
-    command.add_argument("--all-touched", action="store_true", help="every pixel that an area touches")
     command.add_argument("--scaled", action="store_true", help="pixel * scale + offset, NaN where invalid")
 
 
@@ -134,12 +158,37 @@ def _read(client: Client, options: argparse.Namespace) -> None:
     write(collection, output, progress=sys.stderr.isatty(), on_error=options.on_error, **keywords)
 
 
+def _sample(client: Client, options: argparse.Namespace) -> None:
+    output = Path(options.output)
+    check_samples_output(output)
+    write_samples(
+        client.collection(options.name),
+        output,
+        points=read_points(Path(options.points), by_columns=options.x_column is not None),
+        x_column=options.x_column,
+        y_column=options.y_column,
+        match=options.match,
+        max_distance_pixels=options.max_distance_pixels,
+        return_neighbourhood=options.neighbourhood,
+        masked=options.masked,
+        on_error=options.on_error,
+        progress=sys.stderr.isatty(),
+        **_common_keywords(options),
+    )
+
+
 def _keywords(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "geometries": options.bbox if options.geometries is None else read_areas(Path(options.geometries)),
+        "all_touched": options.all_touched,
+        **_common_keywords(options),
+    }
+
+
+def _common_keywords(options: argparse.Namespace) -> dict[str, Any]:
+    return {
         "bands": options.bands,
         "geometry_crs": options.geometry_crs,
-        "all_touched": options.all_touched,
         "values": "scaled" if options.scaled else "raw",
         "date_range": options.date_range,
         "cloud_cover_lt": options.cloud_cover_lt,

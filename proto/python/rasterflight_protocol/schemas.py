@@ -11,6 +11,8 @@ from rasterflight_protocol.bands import BandField, is_band
 CRS_KEY = b"rasterflight:crs"
 #: Key of the schema metadata that holds the snapshot which answered.
 SNAPSHOT_KEY = b"rasterflight:snapshot"
+#: Key of the schema metadata by which areas that go up say how many they are, so that a part is not taken for the whole.
+AREAS_KEY = b"rasterflight:areas"
 _CRS84_META = json.dumps({"crs": "OGC:CRS84", "crs_type": "authority_code"})
 
 
@@ -80,6 +82,44 @@ def band_fields(schema: pa.Schema) -> list[BandField]:
     return [BandField.from_arrow(field) for field in schema if is_band(field)]
 
 
+def points_schema(
+    *, with_neighbourhood: bool = False, with_error: bool = False, metadata: dict[bytes, bytes] | None = None
+) -> pa.Schema:
+    """Schema of the points layout.
+
+    A row is the pixel of one band of one record that contains a point. ``point_index`` counts the points from 0,
+    ``point_x`` and ``point_y`` are as they were given, ``point_crs`` and ``raster_crs`` are EPSG codes (null where none says
+    it), ``datetime`` is UTC. In a masked read, ``value`` is null where the pixel is invalid.
+
+    Parameters
+    ----------
+    with_neighbourhood
+        Add the column ``neighbourhood_values``: the pixels around, row by row from the top left; null outside of the raster,
+        and null as a whole where none are asked for.
+    with_error
+        Add the column ``error`` (``on_error = SKIP``): why a record could not be read; all but ``record_id`` is then null.
+    metadata
+        Schema metadata.
+    """
+    fields = [
+        pa.field("point_index", pa.int64()),
+        pa.field("point_x", pa.float64()),
+        pa.field("point_y", pa.float64()),
+        pa.field("point_crs", pa.int32()),
+        pa.field("record_id", pa.utf8()),
+        pa.field("datetime", pa.timestamp("us")),
+        pa.field("collection", pa.utf8()),
+        pa.field("band", pa.utf8()),
+        pa.field("value", pa.float64()),
+        pa.field("raster_crs", pa.int32()),
+    ]
+    if with_neighbourhood:
+        fields.append(pa.field("neighbourhood_values", pa.list_(pa.float64())))
+    if with_error:
+        fields.append(pa.field("error", pa.utf8()))
+    return pa.schema(fields, metadata=metadata)
+
+
 def records_schema(properties: Iterable[pa.Field] = ()) -> pa.Schema:
     """Schema of the records layout and of ``records.parquet``: the fixed columns, then the collection's own.
 
@@ -100,3 +140,15 @@ def records_schema(properties: Iterable[pa.Field] = ()) -> pa.Schema:
 
 #: Names that a property of a record cannot have, since the records layout uses them.
 RECORDS_COLUMNS = frozenset(records_schema().names)
+
+
+def areas_schema(count: int | None = None) -> pa.Schema:
+    """Schema of areas that go up by DoPut: one column of WKB. The CRS is said by the request that refers to them.
+
+    Parameters
+    ----------
+    count
+        How many will come; None: it is not known in advance.
+    """
+    field = pa.field("geometry", pa.binary(), nullable=False, metadata={"ARROW:extension:name": "geoarrow.wkb"})
+    return pa.schema([field], metadata=None if count is None else {AREAS_KEY: str(count).encode()})

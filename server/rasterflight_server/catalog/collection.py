@@ -22,9 +22,8 @@ from rasterflight_server.catalog.cql2_spatial import Footprints
 from rasterflight_server.catalog.database import BOUNDS, ROW, Database, quoted
 from rasterflight_server.catalog.filters import (
     CLOUD_COVER,
-    Box,
     Condition,
-    checked_box,
+    checked_boxes,
     conditions,
     has_cloud_cover,
     overlap,
@@ -33,6 +32,7 @@ from rasterflight_server.catalog.format import RECORDS
 from rasterflight_server.catalog.manifest import BandEntry, Manifest
 from rasterflight_server.errors import BadIndexError, RequestError
 from rasterflight_server.types import Asset
+from rasterflight_server.types.lonlat import Box
 
 _NAMED_IDS: Final = 5
 _OPEN_TRIES: Final = 3
@@ -141,7 +141,7 @@ class Collection:
         """WKT2 and PROJJSON of a CRS that ``Grid.crs`` or the column ``crs`` names; KeyError for any other."""
         return self._crs[name]
 
-    def select(self, filters: Sequence[Filter], bounds: Box | None = None) -> pa.Table:
+    def select(self, filters: Sequence[Filter], bounds: Box | None = None, margin: float = 0.0) -> pa.Table:
         """Records that match all filters, but for ``Filter.geometries``, which the caller tests.
 
         Parameters
@@ -150,6 +150,8 @@ class Collection:
             As they stand in the ticket.
         bounds
             (minx, miny, maxx, maxy) in OGC:CRS84: only records whose footprint bounds meet it.
+        margin
+            The footprint bounds are widened by this share of their size for that.
 
         Returns
         -------
@@ -162,12 +164,12 @@ class Collection:
         RequestError
             BAD_REQUEST naming the field, or RECORD_NOT_FOUND naming the ids.
         """
-        where = self._where(filters, bounds)
+        where = self._where(filters, bounds, margin)
         sql = _select(where, self.records_schema)
         table = self._database.query(sql, [value for part in where for value in part.parameters])
         for i, item in enumerate(filters):
             if item.HasField("bbox"):
-                table = _intersecting(table, checked_box(item.bbox, f"filters[{i}].bbox"))
+                table = _intersecting(table, checked_boxes(item.bbox, f"filters[{i}].bbox"))
         return table
 
     def matching(self, filters: Sequence[Filter]) -> npt.NDArray[np.int64]:
@@ -175,7 +177,7 @@ class Collection:
         if any(item.HasField("bbox") for item in filters):
             table = self.select(filters)
         else:
-            where = self._where(filters, None)
+            where = self._where(filters)
             sql = f"SELECT {quoted(ROW)} AS row FROM records WHERE {_all_of(where)}"  # noqa: S608
             table = self._database.query(sql, [value for part in where for value in part.parameters])
         rows: npt.NDArray[np.int64] = table["row"].to_numpy()
@@ -186,14 +188,14 @@ class Collection:
         sql = f"SELECT {quoted(name)} AS value FROM records ORDER BY {quoted(ROW)}"  # noqa: S608
         return self._database.query(sql)["value"]
 
-    def _where(self, filters: Sequence[Filter], bounds: Box | None) -> list[Condition]:
+    def _where(self, filters: Sequence[Filter], bounds: Box | None = None, margin: float = 0.0) -> list[Condition]:
         where = conditions(filters, self.records_schema)
         for i, item in enumerate(filters):
             self._check_ids(item.ids, f"filters[{i}].ids")
             if item.where:
                 columns = Columns(self.records_schema, self._database.documents)
                 where.append(where_condition(item.where, columns, self._footprints, f"filters[{i}].where"))
-        return where if bounds is None else [*where, overlap(bounds)]
+        return where if bounds is None else [*where, overlap(bounds, margin)]
 
     def records(self, rows: npt.NDArray[np.int64]) -> pa.Table:
         """Return whole records by number, in the order given, in ``records_schema``."""
@@ -248,17 +250,22 @@ def _column(field: pa.Field) -> str:
     return f"CASE WHEN {quoted(BOUNDS[0])} IS NULL THEN NULL ELSE struct_pack({parts}) END AS bbox"
 
 
-def _intersecting(table: pa.Table, box: Box) -> pa.Table:
-    """Keep rows whose footprint, not only its bounds, meets the box."""
+def _intersecting(table: pa.Table, boxes: Sequence[Box]) -> pa.Table:
+    """Keep rows whose footprint, not only its bounds, meets one of the boxes."""
+    keep = np.logical_or.reduce([_inside(table, box) for box in boxes])
+    unsure = np.flatnonzero(~keep)
+    footprints = shapely.from_wkb(table["geometry"].take(unsure).to_numpy())
+    area = shapely.union_all([shapely.box(*box) for box in boxes])
+    shapely.prepare(area)
+    keep[unsure] = shapely.intersects(area, footprints)
+    return table.filter(pa.array(keep))
+
+
+def _inside(table: pa.Table, box: Box) -> npt.NDArray[np.bool_]:
+    """Rows whose bounds lie inside a box."""
     minx, miny, maxx, maxy = box
     inside = pc.and_(
         pc.and_(pc.greater_equal(table["xmin"], minx), pc.less_equal(table["xmax"], maxx)),
         pc.and_(pc.greater_equal(table["ymin"], miny), pc.less_equal(table["ymax"], maxy)),
     )
-    keep = inside.to_numpy().copy()
-    unsure = np.flatnonzero(~keep)
-    footprints = shapely.from_wkb(table["geometry"].take(unsure).to_numpy())
-    area = shapely.box(minx, miny, maxx, maxy)
-    shapely.prepare(area)
-    keep[unsure] = shapely.intersects(area, footprints)
-    return table.filter(pa.array(keep))
+    return np.asarray(inside.to_numpy())

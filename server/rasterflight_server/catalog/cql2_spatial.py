@@ -12,7 +12,8 @@ import shapely
 
 from rasterflight_server.catalog.cql2_terms import Kind, Term, WhereError, joined
 from rasterflight_server.catalog.database import BOUNDS, ROW, Database, quoted
-from rasterflight_server.catalog.filters import Box, Condition, overlap
+from rasterflight_server.catalog.filters import Condition, overlap
+from rasterflight_server.types.lonlat import Box
 
 _HALF_TURN: Final = 180.0
 # Parts of a geometry whose bounds are looked at one by one.

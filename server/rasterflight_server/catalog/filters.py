@@ -12,11 +12,10 @@ from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1.read_pb2 import BBox, DateRange, Filter
 from rasterflight_server.catalog.database import BOUNDS, quoted
 from rasterflight_server.errors import RequestError
+from rasterflight_server.types.lonlat import Box, crosses, lonlat_boxes
 
 CLOUD_COVER: Final = "eo:cloud_cover"
 _NOT_SPLITS: Final = frozenset(["geometry", "bbox"])
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ def _conditions(item: Filter, schema: pa.Schema, field: str) -> Iterator[Conditi
     if item.HasField("date_range"):
         yield from _dates(item.date_range, f"{field}.date_range")
     if item.HasField("bbox"):
-        yield overlap(checked_box(item.bbox, f"{field}.bbox"))
+        yield overlap_any(checked_boxes(item.bbox, f"{field}.bbox"))
     if item.split:
         column = _split_column(item.split_column or "split", schema, f"{field}.split_column")
         yield Condition(f"CAST({quoted(column)} AS VARCHAR) IN (SELECT unnest(?::VARCHAR[]))", (list(item.split),))
@@ -59,15 +58,29 @@ def _conditions(item: Filter, schema: pa.Schema, field: str) -> Iterator[Conditi
         yield Condition("id IN (SELECT unnest(?::VARCHAR[]))", (list(item.ids),))
 
 
-def overlap(box: Box) -> Condition:
-    """Footprint bounds that meet a box (minx, miny, maxx, maxy)."""
+def overlap(box: Box, margin: float = 0.0) -> Condition:
+    """Footprint bounds, widened on each side by a share of their size, that meet a box (minx, miny, maxx, maxy)."""
     xmin, ymin, xmax, ymax = map(quoted, BOUNDS)
     minx, miny, maxx, maxy = box
-    return Condition(f"{xmax} >= ? AND {xmin} <= ? AND {ymax} >= ? AND {ymin} <= ?", (minx, maxx, miny, maxy))
+    if not margin:
+        return Condition(f"{xmax} >= ? AND {xmin} <= ? AND {ymax} >= ? AND {ymin} <= ?", (minx, maxx, miny, maxy))
+    wider, higher = (f" ? * ({high} - {low})" for low, high in ((xmin, xmax), (ymin, ymax)))
+    return Condition(
+        f"{xmax} +{wider} >= ? AND {xmin} -{wider} <= ? AND {ymax} +{higher} >= ? AND {ymin} -{higher} <= ?",
+        (margin, minx, margin, maxx, margin, miny, margin, maxy),
+    )
 
 
-def checked_box(box: BBox, field: str) -> Box:
-    """Return the box as a tuple (minx, miny, maxx, maxy).
+def overlap_any(boxes: Sequence[Box]) -> Condition:
+    """Footprint bounds that meet one of some boxes."""
+    parts = [overlap(box) for box in boxes]
+    return Condition(
+        " OR ".join(f"({part.sql})" for part in parts), tuple(v for part in parts for v in part.parameters)
+    )
+
+
+def checked_boxes(box: BBox, field: str) -> list[Box]:
+    """Return the box as tuples (minx, miny, maxx, maxy): two for one that crosses the antimeridian.
 
     Raises
     ------
@@ -77,15 +90,15 @@ def checked_box(box: BBox, field: str) -> Box:
     bounds = (box.minx, box.miny, box.maxx, box.maxy)
     if not all(map(math.isfinite, bounds)):
         raise _bad(field, "the bbox has a bound that is not a finite number")
-    if box.minx > box.maxx:
+    if box.minx > box.maxx and not crosses(bounds):
         raise _bad(
             field,
             f"the bbox is inverted: minx {box.minx:g} is greater than maxx {box.maxx:g}",
-            "a box across the antimeridian is two boxes",
+            "across the antimeridian, minx is east and maxx west of Greenwich",
         )
     if box.miny > box.maxy:
         raise _bad(field, f"the bbox is inverted: miny {box.miny:g} is greater than maxy {box.maxy:g}")
-    return bounds
+    return lonlat_boxes(bounds)
 
 
 def has_cloud_cover(schema: pa.Schema) -> bool:

@@ -1,4 +1,4 @@
-"""One row of the chips layout in the making: what is read for it, and how that becomes its columns."""
+"""Rows of the chips layout in the making: what is read for them, and how that becomes their columns."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,56 +7,60 @@ import numpy as np
 import numpy.typing as npt
 
 from rasterflight_server.encode.chips import ChipsBatch
-from rasterflight_server.plan.blocks import Block
+from rasterflight_server.encode.segments import Segment
 from rasterflight_server.plan.cutouts import BandSource, unstored
 from rasterflight_server.plan.physical import to_physical
 from rasterflight_server.plan.validity import invalid
 from rasterflight_server.read.reader import Piece
-from rasterflight_server.types import Level
+from rasterflight_server.types import Asset, Level
 
 Pixels = npt.NDArray[Any]
-#: Which tiles of a level under a block are wanted; None: all.
-Wanted = Callable[[Block, Level], npt.NDArray[np.bool_] | None]
+#: Which parts of the windows of a segment are wanted, cut along the tiles of a level; None: all.
+Wanted = Callable[[Segment, Level], npt.NDArray[np.bool_] | None]
 
 
 class Assembly:
-    """The pixels of a block: those of its bands, and those that tell which are valid.
+    """The pixels of a segment: those of its bands, and those that tell which are valid.
 
     Bands are read straight into the batch, unless they have another type there.
 
     Parameters
     ----------
-    batch, row
+    batch
         Where the columns are.
-    block
-        What the row holds.
+    segment
+        Which of its rows.
     """
 
-    __slots__ = ("_bands", "_batch", "_block", "_others", "_plain", "_row", "nbytes")
-
-    def __init__(self, batch: ChipsBatch, row: int, block: Block) -> None:
+    def __init__(self, batch: ChipsBatch, segment: Segment) -> None:
         self._batch = batch
-        self._row = row
-        self._block = block
-        bands = block.chip.cut.bands
+        self.segment = segment
+        bands = segment.cut.bands
         self._bands = [self._target(band) for band in bands]
         self._others: dict[tuple[str, int, int], tuple[BandSource, Pixels]] = {}
-        # Most reads are: a row then costs no more than its pieces.
-        self._plain = not any(band.witnesses or band.scaled for band in bands)
+        self._add_witnesses()
         #: Bytes of memory that do not belong to the batch.
-        self.nbytes = 0
-        if not self._plain:
-            self._add_witnesses()
-            self.nbytes = sum(pixels.nbytes for _, pixels in self._others.values()) + sum(
-                pixels.nbytes for band, pixels in zip(bands, self._bands, strict=True) if band.dtype != band.level.dtype
-            )
+        self.nbytes = sum(pixels.nbytes for _, pixels in self._others.values()) + sum(
+            pixels.nbytes for band, pixels in zip(bands, self._bands, strict=True) if band.dtype != band.level.dtype
+        )
 
     def pieces(self, wanted: Wanted) -> Iterator[Piece]:
-        """What is to be read."""
-        for band, out in zip(self._block.chip.cut.bands, self._bands, strict=True):
-            yield self._piece(band, 0, band.sample, out, wanted)
-        for (_, level, sample), (band, out) in self._others.items():
-            yield self._piece(band, level, sample, out, wanted)
+        """What is to be read: of each level of each file, all samples together."""
+        samples: dict[tuple[str, int], tuple[Asset, list[tuple[int, Pixels]]]] = {}
+        for band, out in zip(self.segment.cut.bands, self._bands, strict=True):
+            samples.setdefault((band.asset.href, 0), (band.asset, []))[1].append((band.sample, out))
+        for (href, level, sample), (band, out) in self._others.items():
+            samples.setdefault((href, level), (band.asset, []))[1].append((sample, out))
+        for (_, level), (asset, outs) in samples.items():
+            yield Piece(
+                self.segment.record.record.id,
+                asset,
+                level,
+                self.segment.windows,
+                outs,
+                unstored(asset, level),
+                wanted(self.segment, asset.profile.level(level)),
+            )
 
     def finish(self, outside: npt.NDArray[np.bool_] | None) -> None:
         """Make columns of what was read.
@@ -64,15 +68,13 @@ class Assembly:
         Parameters
         ----------
         outside
-            Pixels outside the area; None: there are none.
+            Pixels outside the areas, in one dimension; None: there are none.
         """
-        if self._plain and outside is None:
-            return
-        bands = self._block.chip.cut.bands
+        bands = self.segment.cut.bands
         # Of all bands before any of them is changed: a band may tell about another.
         holes = [self._holes(band) for band in bands]
         for band, pixels, hole in zip(bands, self._bands, holes, strict=True):
-            column = self._batch.array(self._row, band.column)
+            column = self._batch.array(self.segment, band.column)
             if band.scaled:
                 to_physical(pixels, band.meta, column)
                 if hole is not None:
@@ -80,11 +82,11 @@ class Assembly:
             if outside is not None:
                 np.copyto(column, band.fill, where=outside)
                 hole = outside if hole is None else hole | outside  # noqa: PLW2901
-            self._batch.set_validity(self._row, band.column, hole)
+            self._batch.set_validity(self.segment, band.column, hole)
 
     def _add_witnesses(self) -> None:
         """Make room for the witnesses that are not among the bands."""
-        bands = self._block.chip.cut.bands
+        bands = self.segment.cut.bands
         read = {(band.asset.href, 0, band.sample) for band in bands}
         for band in bands:
             for witness in band.witnesses:
@@ -104,20 +106,14 @@ class Assembly:
             return self._others[href, level, sample][1]
         return next(
             pixels
-            for band, pixels in zip(self._block.chip.cut.bands, self._bands, strict=True)
+            for band, pixels in zip(self.segment.cut.bands, self._bands, strict=True)
             if (band.asset.href, 0, band.sample) == (href, level, sample)
         )
 
-    def _piece(self, band: BandSource, level: int, sample: int, out: Pixels, wanted: Wanted) -> Piece:
-        block, asset = self._block, band.asset
-        tiles = wanted(block, asset.profile.level(level))
-        return Piece(block.chip.record.id, asset, level, sample, block.window, out, unstored(asset, level), tiles)
-
     def _target(self, band: BandSource) -> Pixels:
         if band.dtype == band.level.dtype:
-            return self._batch.array(self._row, band.column)
+            return self._batch.array(self.segment, band.column)
         return self._room(band.level.dtype)
 
     def _room(self, dtype: str) -> Pixels:
-        window = self._block.window
-        return np.empty((window.height, window.width), dtype)
+        return np.empty(self.segment.pixels, dtype)

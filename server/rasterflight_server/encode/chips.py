@@ -1,7 +1,7 @@
 """The chips layout: blocks of pixels as rows."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,14 @@ import pyarrow as pa
 from rasterflight_protocol import BandField, chips_schema
 from rasterflight_protocol.bands import pixel_type
 from rasterflight_protocol.schemas import CRS_KEY, SNAPSHOT_KEY
+from rasterflight_server.encode.segments import Segment, segments
 from rasterflight_server.errors import ServiceError
-from rasterflight_server.plan.blocks import Block
-from rasterflight_server.plan.cutouts import Chip, Record, RecordCut
+from rasterflight_server.plan.blocks import Rows
 from rasterflight_server.plan.planner import ReadPlan
+from rasterflight_server.plan.stack import running_total
 
 Pixels = npt.NDArray[Any]
-Item = Block | RecordCut
+Ints = npt.NDArray[np.int64]
 
 
 def plan_schema(plan: ReadPlan) -> pa.Schema:
@@ -44,20 +45,25 @@ class ChipsBatch:
         Of the read.
     schema
         From ``plan_schema``.
-    items
-        The rows, in order.
+    rows
+        In order.
     """
 
-    def __init__(self, plan: ReadPlan, schema: pa.Schema, items: Sequence[Item]) -> None:
-        self.items = items
+    def __init__(self, plan: ReadPlan, schema: pa.Schema, rows: Sequence[Rows]) -> None:
+        self.segments = list(segments(rows))
         self._plan = plan
         self._schema = schema
+        self._rows = rows
+        self._length = sum(map(len, rows))
         self._pixels: list[Pixels] = []
-        self._starts: list[npt.NDArray[np.int64]] = []
+        self._starts: list[Ints] = []
         self._valid: list[npt.NDArray[np.bool_]] = []
         for column, band in enumerate(plan.bands):
-            sizes = [_pixels_of(item, column) for item in items]
-            starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+            sizes = np.zeros(self._length, dtype=np.int64)
+            for segment in self.segments:
+                if any(source.column == column for source in segment.cut.bands):
+                    sizes[segment.rows] = segment.sizes
+            starts = running_total(sizes)
             self._starts.append(starts)
             self._pixels.append(np.empty(starts[-1], dtype=band.dtype))
             if band.masked:
@@ -68,19 +74,16 @@ class ChipsBatch:
         """Bytes of pixels."""
         return sum(pixels.nbytes for pixels in self._pixels)
 
-    def array(self, row: int, column: int) -> Pixels:
-        """The pixels of one band in one row, shape (height, width); writes go into the batch."""
-        item = self.items[row]
-        assert isinstance(item, Block)
-        window = item.window
-        start = self._starts[column][row]
-        return self._pixels[column][start : start + window.width * window.height].reshape(window.height, window.width)
+    def array(self, segment: Segment, column: int) -> Pixels:
+        """The pixels of one band in the rows of a segment, in one dimension; writes go into the batch."""
+        start = self._starts[column][segment.rows[0]]
+        return self._pixels[column][start : start + segment.pixels]
 
-    def set_validity(self, row: int, column: int, invalid: npt.NDArray[np.bool_] | None) -> None:
-        """Say which pixels of one band in one row are invalid; in a read that is not masked, nothing happens."""
+    def set_validity(self, segment: Segment, column: int, invalid: npt.NDArray[np.bool_] | None) -> None:
+        """Say which pixels of one band in a segment are invalid; in a read that is not masked, nothing happens."""
         if self._valid and invalid is not None:
-            start, stop = self._starts[column][row : row + 2]
-            np.logical_not(invalid.reshape(-1), out=self._valid[column][start:stop])
+            start = self._starts[column][segment.rows[0]]
+            np.logical_not(invalid, out=self._valid[column][start : start + segment.pixels])
 
     def finish(self, failed: Mapping[int, ServiceError]) -> pa.RecordBatch:
         """Wrap the buffers.
@@ -90,48 +93,71 @@ class ChipsBatch:
         failed
             Rows that could not be read; their bands are null.
         """
-        plan = self._plan
-        chips = [item.chip if isinstance(item, Block) else None for item in self.items]
-        windows = [item.window if isinstance(item, Block) else None for item in self.items]
-        records = [_record(item) for item in self.items]
-        errors = {
-            **{row: item.error for row, item in enumerate(self.items) if isinstance(item, RecordCut)},
-            **failed,
-        }
-        columns = [
-            [record.id for record in records],
-            [record.datetime for record in records],
-            [record.cloud_cover for record in records],
-            [plan.collection.name] * len(records),
-            [None if chip is None or chip.number < 0 else chip.number + 1 for chip in chips],
-            [self._geometry(chip) for chip in chips],
-            [None if chip is None else chip.cut.grid.crs for chip in chips],
-            [None if chip is None else _transform(chip) for chip in chips],
-            [0 if chip is None else chip.window.height for chip in chips],
-            [0 if chip is None else chip.window.width for chip in chips],
-            [item.row_start if isinstance(item, Block) else 0 for item in self.items],
-            [0 if window is None else window.height for window in windows],
-            [0 if window is None else window.width for window in windows],
-        ]
-        arrays = [pa.array(values, self._schema.field(position).type) for position, values in enumerate(columns)]
-        arrays.extend(self._bands(errors))
-        if plan.request.skip_errors:
-            arrays.append(pa.array([str(errors[row]) if row in errors else None for row in range(len(records))]))
-        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        errors = {**dict(self._unreadable()), **failed}
+        arrays = [*self._of_records(), *self._of_areas(), *self._of_chips(), *self._bands(errors)]
+        if self._plan.request.skip_errors:
+            arrays.append(pa.array([str(errors[row]) if row in errors else None for row in range(self._length)]))
+        return pa.RecordBatch.from_arrays(
+            [array.cast(field.type) for array, field in zip(arrays, self._schema, strict=True)], schema=self._schema
+        )
 
-    def _geometry(self, chip: Chip | None) -> bytes | None:
+    def _unreadable(self) -> Iterator[tuple[int, ServiceError]]:
+        """Rows that stand for records of which it was known before that they cannot be read."""
+        row = 0
+        for rows in self._rows:
+            if rows.record.error is not None:
+                yield row, rows.record.error
+            row += len(rows)
+
+    def _of_records(self) -> list[pa.Array]:
+        """The columns record_id, datetime, cloud_cover, collection."""
+        records = [rows.record.record for rows in self._rows]
+        facts = (
+            pa.array([record.id for record in records], pa.utf8()),
+            pa.array([record.datetime for record in records], pa.int64()),
+            pa.array([record.cloud_cover for record in records], pa.float64()),
+            pa.array([self._plan.collection.name] * len(records), pa.utf8()),
+        )
+        number = np.repeat(np.arange(len(records)), [len(rows) for rows in self._rows])
+        return [fact.take(pa.array(number)) for fact in facts]
+
+    def _of_areas(self) -> list[pa.Array]:
+        """The columns geometry_id, geometry."""
+        numbers = np.concatenate([rows.numbers for rows in self._rows])
         areas = self._plan.request.areas
-        return None if areas is None or chip is None else areas.wkb[chip.number]
+        known = pa.array(numbers, mask=numbers < 0)
+        wkb = pa.nulls(self._length, pa.binary()) if areas is None else areas.wkb.take(known)
+        return [pa.array(numbers + 1, mask=numbers < 0), wkb]
+
+    def _of_chips(self) -> list[pa.Array]:
+        """The columns crs, transform, chip_height, chip_width, row_off, height, width."""
+        transforms = np.zeros((self._length, 6))
+        shapes = np.zeros((5, self._length), dtype=np.int32)
+        number = np.full(self._length, -1)
+        for index, segment in enumerate(self.segments):
+            windows = segment.cut.windows[segment.chip]
+            transforms[segment.rows] = segment.cut.grid.window_transforms(windows)
+            shapes[:2, segment.rows] = windows[:, 3], windows[:, 2]
+            shapes[2:, segment.rows] = segment.start, segment.stop - segment.start, windows[:, 2]
+            number[segment.rows] = index
+        none = number < 0
+        crs = pa.array([segment.cut.grid.crs for segment in self.segments], pa.utf8())
+        transform = pa.FixedSizeListArray.from_arrays(
+            pa.array(transforms.reshape(-1)), type=self._schema.field("transform").type, mask=pa.array(none)
+        )
+        return [crs.take(pa.array(number, mask=none)), transform, *map(pa.array, shapes)]
 
     def _bands(self, errors: Mapping[int, object]) -> list[pa.Array]:
         arrays = []
         for column, band in enumerate(self._plan.bands):
-            field = self._schema.field(band.name)
-            valid = np.array(
-                [row not in errors and _pixels_of(item, column) > 0 for row, item in enumerate(self.items)]
-            )
-            pixels = _values(band, self._pixels[column], self._valid[column] if self._valid else None)
-            arrays.append(_list_array(field.type, self._starts[column], pixels, valid))
+            starts, pixels = self._starts[column], self._pixels[column]
+            valid = np.diff(starts) > 0
+            for row in errors:
+                # What was not written must not show, even where it counts as null.
+                pixels[starts[row] : starts[row + 1]] = 0
+                valid[row] = False
+            values = _values(band, pixels, self._valid[column] if self._valid else None)
+            arrays.append(_list_array(self._schema.field(band.name).type, starts, values, valid))
         return arrays
 
 
@@ -145,26 +171,8 @@ def _values(band: BandField, pixels: Pixels, valid: npt.NDArray[np.bool_] | None
     return pa.Array.from_buffers(type_, len(pixels), [nulls], children=[parts])
 
 
-def _list_array(
-    type_: pa.DataType, starts: npt.NDArray[np.int64], values: pa.Array, valid: npt.NDArray[np.bool_]
-) -> pa.Array:
+def _list_array(type_: pa.DataType, starts: Ints, values: pa.Array, valid: npt.NDArray[np.bool_]) -> pa.Array:
     """A list column; a row that is not valid is null."""
     offsets = pa.py_buffer(starts.astype(np.int32))
     mask = None if valid.all() else pa.array(valid).buffers()[1]
     return pa.Array.from_buffers(type_, len(valid), [mask, offsets], children=[values])
-
-
-def _pixels_of(item: Item, column: int) -> int:
-    """Pixels that a row has in a band; none when the band is on another grid, or the record failed."""
-    if isinstance(item, RecordCut) or all(band.column != column for band in item.chip.cut.bands):
-        return 0
-    window = item.window
-    return window.width * window.height
-
-
-def _record(item: Item) -> Record:
-    return item.record if isinstance(item, RecordCut) else item.chip.record
-
-
-def _transform(chip: Chip) -> list[float]:
-    return list(chip.cut.grid.window_transform(chip.window)[:6])

@@ -1,7 +1,7 @@
 """The stream of pixels: batches are read ahead of the one that is sent, within bounds, and come in order."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +11,15 @@ import pyarrow as pa
 from rasterflight_protocol.v1.plan_pb2 import Progress
 from rasterflight_server.encode.assembly import Assembly
 from rasterflight_server.encode.budget import LookaheadBudget
-from rasterflight_server.encode.chips import ChipsBatch, Item, plan_schema
+from rasterflight_server.encode.chips import ChipsBatch, plan_schema
+from rasterflight_server.encode.schedule import GROUP_BYTES, Group, schedule
+from rasterflight_server.encode.segments import Segment
 from rasterflight_server.errors import ServiceError, SourceError
-from rasterflight_server.plan.blocks import Block, batches, block_windows
-from rasterflight_server.plan.cutouts import RecordCut
+from rasterflight_server.plan.blocks import Rows, block_windows, record_rows
 from rasterflight_server.plan.estimate import samples_needed
 from rasterflight_server.plan.masks import Masks
 from rasterflight_server.plan.planner import ReadPlan
-from rasterflight_server.read.reader import Pending, Reader
+from rasterflight_server.read.reader import RETAINED_BYTES, Pending, Reader
 from rasterflight_server.read.tiling import tiles_under
 from rasterflight_server.read.workers import Workers
 from rasterflight_server.types import Level
@@ -30,18 +31,17 @@ LOOKAHEAD_BYTES = 32 << 20
 @dataclass(slots=True)
 class _Started:
     batch: ChipsBatch
-    #: By row of the batch.
-    assemblies: dict[int, Assembly]
+    assemblies: list[Assembly]
     pending: Pending
-    #: Row of the batch that each piece belongs to.
-    rows: list[int]
+    #: The assembly that each piece belongs to.
+    owners: list[Assembly]
     #: Bytes taken from the shared budget.
     taken: int = 0
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory."""
-        return self.batch.nbytes + sum(assembly.nbytes for assembly in self.assemblies.values())
+        return self.batch.nbytes + sum(assembly.nbytes for assembly in self.assemblies)
 
 
 class ChipsStream:
@@ -61,11 +61,12 @@ class ChipsStream:
         self.schema: pa.Schema = plan_schema(plan)
         self._plan = plan
         self._budget = budget
+        self._batches_ahead = LOOKAHEAD_BYTES // plan.request.batch_bytes
         self._reader = Reader(workers)
         areas = plan.request.areas
         self._masks = None if areas is None else Masks(areas, all_touched=plan.request.all_touched)
 
-    def batches(self, check: Callable[[], None]) -> Iterator[tuple[pa.RecordBatch, Progress]]:
+    def batches(self, check: Callable[[], None]) -> Generator[tuple[pa.RecordBatch, Progress]]:
         """Read; closing the iterator at any point frees everything.
 
         Parameters
@@ -74,7 +75,7 @@ class ChipsStream:
             Called now and then; raises when the caller has gone.
         """
         started: deque[_Started] = deque()
-        coming = self._starting()
+        coming = self._groups()
         progress = Progress(bytes_total=self._plan.nbytes)
         try:
             while True:
@@ -82,8 +83,8 @@ class ChipsStream:
                 if not started:
                     return
                 current = started.popleft()
-                batch = self._complete(current, check)
                 self._budget.give_back(current.taken)
+                batch = self._complete(current, check)
                 progress.bytes_done += current.batch.nbytes
                 del current
                 yield batch, progress
@@ -93,71 +94,93 @@ class ChipsStream:
             for left in started:
                 self._budget.give_back(left.taken)
 
-    def _fill(self, started: deque[_Started], coming: Iterator[_Started]) -> None:
+    def _fill(self, started: deque[_Started], coming: "_Coming") -> None:
         """Start batches until enough are under way."""
-        ahead = sum(item.nbytes for item in started)
-        while ahead < LOOKAHEAD_BYTES:
+        while (group := coming.next) is not None:
             share = self._plan.request.batch_bytes if started else 0
-            if share and not self._budget.try_take(share):
+            if started and not (self._has_room(started, group) and self._budget.try_take(share)):
                 return
-            item = next(coming, None)
-            if item is None:
-                self._budget.give_back(share)
-                return
-            item.taken = share
-            ahead += item.nbytes
-            started.append(item)
+            begun = self._start(group)
+            begun[0].taken = share
+            started.extend(begun)
+            coming.advance()
 
-    def _starting(self) -> Iterator[_Started]:
+    def _has_room(self, started: deque[_Started], group: Group) -> bool:
+        """Whether memory allows to start a group while others are under way."""
+        ahead = sum(item.nbytes for item in started)
+        if len(group.batches) > 1:
+            # In place of tiles that would be kept.
+            return ahead + self._reader.retained_bytes + group.nbytes <= GROUP_BYTES
+        if ahead >= LOOKAHEAD_BYTES or len(started) >= self._batches_ahead:
+            return False
+        return not group.keeps or self._reader.retained_bytes + group.keeps <= RETAINED_BYTES
+
+    def _groups(self) -> "_Coming":
+        target = self._plan.request.batch_bytes
         areas = self._plan.request.areas
-        sizes = [] if areas is None else [len(wkb) for wkb in areas.wkb]
-        for items in batches(self._announced(), self._plan.request.batch_bytes, sizes):
-            batch = ChipsBatch(self._plan, self.schema, items)
-            blocks = {row: item for row, item in enumerate(items) if isinstance(item, Block)}
-            assemblies = {row: Assembly(batch, row, block) for row, block in blocks.items()}
-            pieces = [(row, piece) for row in assemblies for piece in assemblies[row].pieces(self._wanted)]
-            pending = self._reader.start([piece for _, piece in pieces])
-            yield _Started(batch, assemblies, pending, [row for row, _ in pieces])
+        sizes = None if areas is None else areas.wkb_sizes
+        return _Coming(schedule(self._announced(), target, sizes, self._batches_ahead))
 
-    def _announced(self) -> Iterator[RecordCut]:
-        """The records; before each, the reader is told which tiles will be asked for, and how often."""
+    def _start(self, group: Group) -> list[_Started]:
+        begun = []
+        pieces = []
+        for rows in group.batches:
+            batch = ChipsBatch(self._plan, self.schema, rows)
+            assemblies = [Assembly(batch, segment) for segment in batch.segments]
+            needed = [(assembly, piece) for assembly in assemblies for piece in assembly.pieces(self._wanted)]
+            begun.append(_Started(batch, assemblies, Pending(), [assembly for assembly, _ in needed]))
+            pieces.append([piece for _, piece in needed])
+        for item, pending in zip(begun, self._reader.start(pieces), strict=True):
+            item.pending = pending
+        return begun
+
+    def _announced(self) -> Iterator[Rows]:
+        """The rows of each record; before these, the reader is told which tiles will be asked for, and how often."""
+        target = self._plan.request.batch_bytes
         for record in self._plan.records:
             for cut in record.cuts:
-                windows = block_windows(cut, self._plan.request.batch_bytes)
+                windows = block_windows(cut, target)
                 for asset, level, samples in samples_needed(cut):
                     self._reader.expect(asset, level, samples, windows)
-            yield record
+            yield record_rows(record, target)
 
-    def _wanted(self, block: Block, level: Level) -> npt.NDArray[np.bool_] | None:
-        """Which tiles under a block hold pixels inside the area; None: all, or there is just one."""
-        chip = block.chip
-        under = tiles_under(level, block.window)
-        if self._masks is None or under.tiles == 1:
+    def _wanted(self, segment: Segment, level: Level) -> npt.NDArray[np.bool_] | None:
+        """Which parts of blocks hold pixels inside the area; None: all, or each block lies on one tile."""
+        if self._masks is None or (tiles_under(level, segment.windows).tiles == 1).all():
             return None
-        tiles = self._masks.tiles(chip.number, chip.cut.grid, chip.window, level.tile_width, level.tile_height)
-        first = under.row_start - tiles_under(level, chip.window).row_start
-        wanted = tiles[first : first + under.row_stop - under.row_start]
+        wanted = self._masks.tiles(segment.cut, level, segment.windows, segment.edges)
         return None if wanted.all() else wanted
 
     def _complete(self, started: _Started, check: Callable[[], None]) -> pa.RecordBatch:
-        errors = self._reader.wait(started.pending, check)
         failed: dict[int, ServiceError] = {}
-        for piece, error in sorted(errors.items()):
-            failed.setdefault(started.rows[piece], self._locate(error))
+        for piece, windows, error in self._reader.wait(started.pending, check):
+            for row in started.owners[piece].segment.rows[windows].tolist():
+                failed.setdefault(row, self._locate(error))
         if failed and not self._plan.request.skip_errors:
             raise failed[min(failed)]
-        for row, assembly in started.assemblies.items():
-            if row not in failed:
-                assembly.finish(self._outside(started.batch.items[row]))
+        for assembly in started.assemblies:
+            assembly.finish(self._outside(assembly.segment))
         return started.batch.finish(failed)
 
     def _locate(self, error: SourceError) -> ServiceError:
         error.collection = self._plan.collection.name
         return error
 
-    def _outside(self, item: Item) -> npt.NDArray[np.bool_] | None:
-        """Pixels of a block outside the area; None: there are none."""
-        if self._masks is None or not isinstance(item, Block):
+    def _outside(self, segment: Segment) -> npt.NDArray[np.bool_] | None:
+        """Pixels of a segment outside the areas; None: there are none."""
+        if self._masks is None:
             return None
-        spans = self._masks.spans(item.chip.number, item.chip.cut.grid, item.chip.window)
-        return None if spans.covers_all else ~spans.mask(item.row_start, item.row_stop)
+        inside = self._masks.inside(segment.cut, *segment.lines)
+        return None if inside.all() else ~inside
+
+
+class _Coming:
+    """Groups to be started, with a look at the next one."""
+
+    def __init__(self, groups: Iterator[Group]) -> None:
+        self._groups = groups
+        self.next: Group | None = next(groups, None)
+
+    def advance(self) -> None:
+        """Go on to the group after the next one."""
+        self.next = next(self._groups, None)

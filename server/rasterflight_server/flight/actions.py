@@ -9,8 +9,15 @@ from rasterflight_server.errors import RequestError
 from rasterflight_server.flight.service import Service
 
 
-def run_action(service: Service, name: str) -> bytes:
+def run_action(service: Service, name: str, body: bytes, caller: str) -> bytes:
     """Answer an action.
+
+    Parameters
+    ----------
+    body
+        What the action is about.
+    caller
+        Who asks; empty: he does not say.
 
     Raises
     ------
@@ -24,10 +31,10 @@ def run_action(service: Service, name: str) -> bytes:
             field="action",
             hint=f"actions here: {', '.join(ACTIONS)}",
         )
-    return json.dumps(ACTIONS[name][1](service)).encode()
+    return json.dumps(ACTIONS[name][1](service, body, caller)).encode()
 
 
-def _healthcheck(service: Service) -> dict[str, object]:
+def _healthcheck(service: Service, _body: bytes, _caller: str) -> dict[str, object]:
     return {
         "status": "ok",
         "version": version("rasterflight"),
@@ -35,12 +42,19 @@ def _healthcheck(service: Service) -> dict[str, object]:
     }
 
 
-def _stats(service: Service) -> dict[str, object]:
-    return dict(service.telemetry.snapshot())
+def _stats(service: Service, _body: bytes, _caller: str) -> dict[str, object]:
+    return {**service.telemetry.snapshot(), **service.uploads.counts()}
+
+
+def _drop_upload(service: Service, body: bytes, caller: str) -> dict[str, object]:
+    upload_id = body.decode(errors="replace")
+    service.uploads.drop(upload_id, caller)
+    return {"dropped": upload_id}
 
 
 #: Name -> what it does, and how.
-ACTIONS: dict[str, tuple[str, Callable[[Service], dict[str, object]]]] = {
+ACTIONS: dict[str, tuple[str, Callable[[Service, bytes, str], dict[str, object]]]] = {
     "healthcheck": ("status, version, and the snapshot of each collection, as JSON", _healthcheck),
-    "stats": ("counters of streams, requests, bytes and tiles, as JSON", _stats),
+    "stats": ("counters of streams, requests, bytes, tiles and uploads, as JSON", _stats),
+    "upload.drop": ("forget areas that went up by DoPut; the body is the id of the upload", _drop_upload),
 }

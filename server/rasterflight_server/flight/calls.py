@@ -1,5 +1,6 @@
-"""What is known about each call before it is answered: its id, and whether the server still takes calls."""
+"""What is known about each call before it is answered: its id, who makes it, and whether the server still takes calls."""
 
+import hashlib
 import re
 import threading
 import uuid
@@ -17,8 +18,10 @@ _USABLE_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 class Call(fl.ServerMiddleware):
     """One call."""
 
-    def __init__(self, request_id: str) -> None:
+    def __init__(self, request_id: str, caller: str) -> None:
         self.request_id = request_id
+        #: Tells callers apart without being a secret itself; empty: this one does not say who he is.
+        self.caller = caller
 
     def sending_headers(self) -> dict[str, str]:
         """Tell the caller the id, so that both logs can be laid side by side."""
@@ -46,10 +49,20 @@ class CallFactory(fl.ServerMiddlewareFactory):
                 ErrorCode.DRAINING, "the server is shutting down", hint="try again, or try another server"
             )
             raise flight_error(draining, request_id)
-        return Call(request_id)
+        return Call(request_id, _caller(headers.get("authorization", [])))
 
 
 def request_id(context: fl.ServerCallContext) -> str:
     """The id of the call."""
     call = context.get_middleware(CallFactory.NAME)
     return call.request_id if isinstance(call, Call) else ""
+
+
+def caller(context: fl.ServerCallContext) -> str:
+    """Who makes the call, as ``Call.caller``."""
+    call = context.get_middleware(CallFactory.NAME)
+    return call.caller if isinstance(call, Call) else ""
+
+
+def _caller(credentials: list[str]) -> str:
+    return hashlib.sha256(repr(credentials).encode()).hexdigest() if any(credentials) else ""

@@ -1,7 +1,8 @@
 """The Flight server: RPCs in, streams out."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,20 +10,23 @@ import pyarrow as pa
 import pyarrow.flight as fl
 
 from rasterflight_protocol import ErrorCode, pack
-from rasterflight_protocol.v1.plan_pb2 import Plan
+from rasterflight_protocol.v1.plan_pb2 import Plan, Progress
 from rasterflight_protocol.v1.read_pb2 import LAYOUT_RECORDS, ReadRequest
 from rasterflight_server.catalog import Collection
 from rasterflight_server.encode.chips import plan_schema
+from rasterflight_server.encode.points import plan_schema as points_plan_schema
 from rasterflight_server.encode.records import RecordsStream
-from rasterflight_server.encode.stream import ChipsStream
 from rasterflight_server.errors import RequestError, ServiceError
 from rasterflight_server.flight.actions import ACTIONS, run_action
 from rasterflight_server.flight.boundary import guard
-from rasterflight_server.flight.calls import CallFactory, request_id
+from rasterflight_server.flight.calls import CallFactory, caller, request_id
+from rasterflight_server.flight.exchange import PointsExchange
 from rasterflight_server.flight.service import Service, is_records, shard_requests
-from rasterflight_server.plan.estimate import estimate
+from rasterflight_server.flight.uploads import receive_areas
+from rasterflight_server.plan.estimate import estimate, estimate_points
 from rasterflight_server.plan.planner import plan_read
 from rasterflight_server.plan.request import Request
+from rasterflight_server.plan.sampling import PointPlan
 
 #: How long a plan's tickets are promised to work; they go on working while the snapshot is served.
 _TICKET_LIFE = timedelta(hours=1)
@@ -55,9 +59,11 @@ class FlightServer(fl.FlightServerBase):
         with guard(context, request_id(context)):
             if descriptor.descriptor_type == fl.DescriptorType.PATH:
                 return self._collection_info(self.service.collection(_collection_name(descriptor)))
-            request, collection = self.service.request(descriptor.command)
+            request, collection = self.service.request(descriptor.command, caller(context))
             if is_records(request):
                 return self._records_info(collection, request, descriptor)
+            if request.points is not None:
+                return _points_info(collection, request, descriptor)
             return _chips_info(collection, request, descriptor)
 
     def get_schema(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.SchemaResult:
@@ -68,43 +74,54 @@ class FlightServer(fl.FlightServerBase):
         """Stream the rows that a ticket asks for."""
         call = request_id(context)
         with guard(context, call):
-            request, collection = self.service.request(ticket.ticket)
+            request, collection = self.service.request(ticket.ticket, caller(context))
             if is_records(request):
                 records = RecordsStream(collection, request)
                 return fl.GeneratorStream(records.schema, self._send_records(context, call, records))
-            chips = self.service.chips(collection, request)
-            return fl.GeneratorStream(chips.schema, self._send_chips(context, call, chips))
+            stream = self.service.pixels(collection, request)
+            return fl.GeneratorStream(stream.schema, self._send(context, call, stream.batches(_check(context))))
 
     def do_action(self, context: fl.ServerCallContext, action: fl.Action) -> Iterator[bytes]:
         """Run an action; see ``list_actions``."""
         with guard(context, request_id(context)):
-            return iter([run_action(self.service, action.type)])
+            return iter([run_action(self.service, action.type, action.body.to_pybytes(), caller(context))])
 
     def list_actions(self, context: fl.ServerCallContext) -> list[tuple[str, str]]:  # noqa: ARG002 - Flight's signature
         """The actions."""
         return [(name, about) for name, (about, _) in ACTIONS.items()]
 
-    def do_put(self, context: fl.ServerCallContext, *_: Any) -> None:
-        """Refused: this server takes no uploads."""
-        self._refuse(context, "DoPut", "send geometries inside the ticket")
-
-    def do_exchange(self, context: fl.ServerCallContext, *_: Any) -> None:
-        """Refused: this server takes no exchanges."""
-        self._refuse(context, "DoExchange", "use DoGet with a ticket")
-
-    def _refuse(self, context: fl.ServerCallContext, rpc: str, hint: str) -> None:
+    def do_put(
+        self,
+        context: fl.ServerCallContext,
+        descriptor: fl.FlightDescriptor,
+        reader: fl.MetadataRecordBatchReader,
+        writer: fl.FlightMetadataWriter,
+    ) -> None:
+        """Take areas in for requests to come; see ``rasterflight.v1.Upload``."""
         with guard(context, request_id(context)):
-            raise RequestError(ErrorCode.BAD_REQUEST, f"this server does not offer {rpc}", hint=hint)
+            receive_areas(self.service.uploads, context, descriptor, reader, writer)
 
-    def _send_chips(
-        self, context: fl.ServerCallContext, call: str, chips: ChipsStream
+    def do_exchange(
+        self,
+        context: fl.ServerCallContext,
+        descriptor: fl.FlightDescriptor,
+        reader: fl.MetadataRecordBatchReader,
+        writer: fl.MetadataRecordBatchWriter,
+    ) -> None:
+        """Take points, and give values; see ``PointsExchange``."""
+        call = request_id(context)
+        with guard(context, call):
+            request, collection = self.service.request(descriptor.command or b"", caller(context))
+            exchange = PointsExchange(self.service, collection, request)
+            writer.begin(exchange.schema)
+            for batch, progress in self._send(context, call, exchange.batches(reader, _check(context))):
+                writer.write_with_metadata(batch, progress)
+
+    def _send(
+        self, context: fl.ServerCallContext, call: str, batches: Generator[tuple[pa.RecordBatch, Progress]]
     ) -> Iterator[tuple[pa.RecordBatch, pa.Buffer]]:
-        def check() -> None:
-            if context.is_cancelled():
-                raise ServiceError(ErrorCode.CANCELLED, "the caller has gone")
-
-        with guard(context, call), self.service.streaming():
-            for batch, progress in chips.batches(check):
+        with guard(context, call), self.service.streaming(), closing(batches):
+            for batch, progress in batches:
                 self.service.sent(batch)
                 yield batch, pa.py_buffer(progress.SerializeToString())
                 del batch
@@ -143,6 +160,14 @@ class FlightServer(fl.FlightServerBase):
             ordered=True,
             app_metadata=Plan(snapshot=collection.snapshot, records=rows, rows=rows).SerializeToString(),
         )
+
+
+def _check(context: fl.ServerCallContext) -> Callable[[], None]:
+    def check() -> None:
+        if context.is_cancelled():
+            raise ServiceError(ErrorCode.CANCELLED, "the caller has gone")
+
+    return check
 
 
 def _summary(collection: Collection) -> dict[str, Any]:
@@ -185,6 +210,23 @@ def _chips_info(collection: Collection, request: Request, descriptor: fl.FlightD
         total_bytes=plan.nbytes,
         ordered=True,
         app_metadata=estimate(plan).SerializeToString(),
+    )
+
+
+def _points_info(collection: Collection, request: Request, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
+    plan = PointPlan(collection, request)
+    told = estimate_points(plan)
+    pinned = ReadRequest()
+    pinned.CopyFrom(request.message)
+    pinned.snapshot = collection.snapshot
+    return fl.FlightInfo(
+        points_plan_schema(plan),
+        descriptor,
+        [_endpoint(pinned)],
+        total_records=told.rows,
+        total_bytes=told.bytes_to_receive,
+        ordered=True,
+        app_metadata=told.SerializeToString(),
     )
 
 

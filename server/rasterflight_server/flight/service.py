@@ -10,10 +10,13 @@ from rasterflight_protocol import ErrorCode, TicketError, unpack
 from rasterflight_protocol.v1.read_pb2 import LAYOUT_RECORDS, ReadRequest, Shard
 from rasterflight_server.catalog import Collection
 from rasterflight_server.encode.budget import LookaheadBudget
+from rasterflight_server.encode.sampling import PointsStream
 from rasterflight_server.encode.stream import ChipsStream
 from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.planner import ReadPlan, plan_read
 from rasterflight_server.plan.request import Request, parse_request
+from rasterflight_server.plan.sampling import PointPlan
+from rasterflight_server.plan.uploads import Uploads
 from rasterflight_server.read.workers import Workers
 from rasterflight_server.telemetry import Telemetry
 
@@ -37,6 +40,7 @@ class Service:
         self.collections = dict(collections)
         self.telemetry = Telemetry()
         self.workers = Workers(self.telemetry)
+        self.uploads = Uploads()
         self._budget = LookaheadBudget(LOOKAHEAD_BUDGET)
 
     def collection(self, name: str) -> Collection:
@@ -59,8 +63,13 @@ class Service:
                 hint=f"did you mean {near[0]!r}?" if near else f"collections here: {there}",
             ) from None
 
-    def request(self, ticket: bytes) -> tuple[Request, Collection]:
+    def request(self, ticket: bytes, caller: str = "") -> tuple[Request, Collection]:
         """Read and check a ticket.
+
+        Parameters
+        ----------
+        caller
+            Whose uploads the ticket may refer to.
 
         Raises
         ------
@@ -71,7 +80,8 @@ class Service:
             message = unpack(ticket)
         except TicketError as error:
             raise RequestError(ErrorCode.BAD_REQUEST, str(error), field="ticket") from None
-        request = parse_request(message)
+        self.uploads.forget_expired()
+        request = parse_request(message, lambda upload_id, field: self.uploads.find(upload_id, caller, field))
         collection = self.collection(request.collection)
         if request.snapshot and request.snapshot != collection.snapshot:
             raise RequestError(
@@ -86,6 +96,14 @@ class Service:
     def chips(self, collection: Collection, request: Request) -> ChipsStream:
         """The stream of pixels that answers a request."""
         return ChipsStream(plan_read(collection, request).shard(), self.workers, self._budget)
+
+    def points(self, collection: Collection, request: Request) -> PointsStream:
+        """The stream of values at points that answers a request."""
+        return PointsStream(PointPlan(collection, request), self.workers, self._budget)
+
+    def pixels(self, collection: Collection, request: Request) -> ChipsStream | PointsStream:
+        """The stream that answers a request for anything that is read from files."""
+        return (self.chips if request.points is None else self.points)(collection, request)
 
     @contextmanager
     def streaming(self) -> Iterator[None]:

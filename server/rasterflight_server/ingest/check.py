@@ -87,11 +87,13 @@ def _decode(href: str, header: Header, workers: Workers, *, full: bool) -> None:
     for number in range(len(header.tiles)):
         level = header.profile.level(number)
         for sample, window in _all_tiles(level) if full else _two_tiles(level):
-            out = np.empty((window.height, window.width), level.dtype)
-            piece = Piece("", asset, number, sample, window, out, np.dtype(level.dtype).type(0))
-            failed = reader.wait(reader.start([piece]), lambda: None)
+            out = np.empty(window.height * window.width, level.dtype)
+            windows = np.array([window], dtype=np.int64)
+            piece = Piece("", asset, number, windows, [(sample, out)], np.dtype(level.dtype).type(0))
+            [pending] = reader.start([[piece]])
+            failed = reader.wait(pending, lambda: None)
             if failed:
-                error = failed[0]
+                error = failed[0].error
                 level_name = "" if number == 0 else f"level {number}, "
                 raise SourceError(error.code, f"{level_name}{error.message}", hint=error.hint)
 

@@ -4,6 +4,7 @@ All of PROJ runs in one thread of its own: pyproj keeps its contexts per thread,
 are made and ended by gRPC, which leaves pyproj's objects with contexts that are gone.
 """
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from rasterflight_server.errors import RequestError
 #: Longitude, latitude in degrees: the CRS of footprints and of GeoJSON.
 LONLAT = "OGC:CRS84"
 
+#: Less than this, in percent, and a code may stand for another datum than the definition.
+_SURE = 90
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _proj = ThreadPoolExecutor(max_workers=1, thread_name_prefix="proj")
@@ -34,6 +38,8 @@ class Definition:
     #: "EPSG:32618", or WKT2 where no authority code says it.
     name: str
     projjson: str
+    #: Its code; None: no EPSG code says it. OGC:CRS84 is 4326 here, where x always comes before y.
+    epsg: int | None
 
 
 def parse_crs(text: str, field: str) -> Definition:
@@ -61,9 +67,15 @@ def transform_geometries(geometries: npt.NDArray[np.object_], source: str, targe
     A vertex that the target cannot express becomes infinite.
     """
     if same_crs(source, target):
-        return shapely.force_2d(geometries)
+        return shapely.force_2d(geometries) if shapely.has_z(geometries).any() else geometries
     coordinates = _transform(shapely.get_coordinates(geometries), source, target)
     return shapely.transform(geometries, lambda _: coordinates, include_z=False)
+
+
+def epsg_code(text: str) -> int | None:
+    """EPSG code of a CRS; None: it has none, or is no CRS."""
+    definition = _define(text)
+    return None if definition is None else definition.epsg
 
 
 def _in_proj_thread(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -86,12 +98,26 @@ def same_crs(one: str, other: str) -> bool:
 
 @lru_cache(maxsize=1024)
 @_in_proj_thread
+def in_degrees(crs: str) -> bool:
+    """Whether x is a longitude in degrees."""
+    found = _crs(crs)
+    return bool(found.is_geographic and math.isclose(found.axis_info[0].unit_conversion_factor, math.pi / 180))
+
+
+def transform_points(coordinates: npt.NDArray[np.float64], source: str, target: str) -> npt.NDArray[np.float64]:
+    """Transform coordinates, shape (n, 2); what the target cannot express becomes infinite."""
+    return coordinates if same_crs(source, target) else _transform(coordinates, source, target)
+
+
+@lru_cache(maxsize=1024)
+@_in_proj_thread
 def _define(text: str) -> Definition | None:
     try:
         crs = _crs(text)
     except CRSError:
         return None
-    return Definition(crs.to_string(), crs.to_json())
+    epsg = 4326 if crs.to_string() == LONLAT else crs.to_epsg(min_confidence=_SURE)
+    return Definition(crs.to_string(), crs.to_json(), epsg)
 
 
 @_in_proj_thread

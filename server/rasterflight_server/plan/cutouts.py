@@ -1,7 +1,8 @@
 """What to cut out of one record: windows on each of its grids."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import numpy.typing as npt
 from rasterflight_protocol import nodata_pixel
 from rasterflight_server.errors import ServiceError
 from rasterflight_server.plan.physical import physical_dtype
+from rasterflight_server.plan.stack import Stack
 from rasterflight_server.plan.validity import Witness
-from rasterflight_server.types import Asset, BandMeta, Grid, Level, Window
+from rasterflight_server.types import Asset, BandMeta, Grid, Level
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def unstored(asset: Asset, level: int) -> Any:
     return np.dtype(dtype).type(0) if text is None else nodata_pixel(text, dtype)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class GridCut:
     """The bands of a record that share one grid, and the windows to cut out of them."""
 
@@ -86,6 +88,11 @@ class GridCut:
     numbers: npt.NDArray[np.int64]
     #: Shape (n, 4): col_off, row_off, width, height, inside the grid and not empty.
     windows: npt.NDArray[np.int64]
+
+    @cached_property
+    def stack(self) -> Stack:
+        """The windows, one below the other."""
+        return Stack(self.windows[:, 2], self.windows[:, 3])
 
     @property
     def pixel_bytes(self) -> int:
@@ -98,17 +105,7 @@ class GridCut:
         return int((self.windows[:, 2] * self.windows[:, 3]).sum()) * self.pixel_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """One window of one record, in the bands of one grid."""
-
-    record: Record
-    cut: GridCut
-    number: int
-    window: Window
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RecordCut:
     """Everything to cut out of one record, or why that is not possible."""
 
@@ -127,14 +124,3 @@ class RecordCut:
         if not self.cuts:
             return 0
         return len(np.unique(np.concatenate([cut.numbers for cut in self.cuts])))
-
-    def __iter__(self) -> Iterator[Chip]:
-        """Chips in order: by area, then by grid in the order of the bands."""
-        found = [
-            (number, position, window)
-            for position, cut in enumerate(self.cuts)
-            for number, window in zip(cut.numbers.tolist(), cut.windows.tolist(), strict=True)
-        ]
-        found.sort(key=lambda item: item[:2])
-        for number, position, window in found:
-            yield Chip(self.record, self.cuts[position], number, Window(*window))

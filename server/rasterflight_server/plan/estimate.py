@@ -1,11 +1,14 @@
 """What a planned read will cost."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from rasterflight_protocol.v1.plan_pb2 import Plan
-from rasterflight_server.plan.cutouts import GridCut
+from rasterflight_server.plan.cutouts import BandSource, GridCut
 from rasterflight_server.plan.planner import ReadPlan
+from rasterflight_server.plan.sampling import PointPlan
 from rasterflight_server.read.tiling import coverage
 from rasterflight_server.types import Asset
 
@@ -31,12 +34,51 @@ def estimate(plan: ReadPlan) -> Plan:
     )
 
 
+def estimate_points(plan: PointPlan) -> Plan:
+    """Count records, rows, tiles and bytes of a read of points; of the newest values only, it is the most that it may take."""
+    records = pairs = rows = tiles = stored = 0
+    found: dict[str, None] = {}
+    seen = np.zeros((len(plan.points), len(plan.request.bands)), np.bool_)
+    for cut in plan.cuts():
+        records += 1
+        rows += cut.rows
+        pairs += len(np.unique(np.concatenate([placed.points for placed, _ in cut.grids]))) if cut.grids else 0
+        for placed, bands in cut.grids:
+            found[placed.grid.crs or ""] = None
+            for band in bands:
+                seen[placed.points, band.column] = True
+            for asset, level, samples in _samples_of(bands):
+                groups = placed.pixels.by_tile(asset.profile.level(level))
+                wanted = np.zeros(
+                    (asset.profile.level(level).tiles_down, asset.profile.level(level).tiles_across), np.bool_
+                )
+                wanted[groups.tile_rows, groups.tile_cols] = True
+                lengths = _stored(asset, level, samples, wanted)
+                tiles += len(lengths)
+                stored += int(lengths.sum())
+    rows = int(seen.sum()) if plan.points.sampling.latest else rows
+    return Plan(
+        snapshot=plan.collection.snapshot,
+        records=records,
+        chips=pairs,
+        rows=rows,
+        tiles=tiles,
+        bytes_to_fetch=stored,
+        bytes_to_receive=8 * rows,
+        crs=list(found),
+    )
+
+
 def samples_needed(cut: GridCut) -> list[tuple[Asset, int, list[int]]]:
     """The levels of the files of a cut, and the samples that are read of each: those of its bands, then further witnesses."""
+    return _samples_of(cut.bands)
+
+
+def _samples_of(bands: Sequence[BandSource]) -> list[tuple[Asset, int, list[int]]]:
     found: dict[tuple[str, int], tuple[Asset, int, list[int]]] = {}
-    for band in cut.bands:
+    for band in bands:
         found.setdefault((band.asset.href, 0), (band.asset, 0, []))[2].append(band.sample)
-    for band in cut.bands:
+    for band in bands:
         for witness in band.witnesses:
             key = band.asset.href, witness.level
             samples = found.setdefault(key, (band.asset, witness.level, []))[2]
@@ -47,10 +89,14 @@ def samples_needed(cut: GridCut) -> list[tuple[Asset, int, list[int]]]:
 
 def _lengths(asset: Asset, number: int, samples: list[int], windows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Stored bytes of each tile under the windows; sparse tiles are left out."""
+    return _stored(asset, number, samples, coverage(asset.profile.level(number), windows) > 0)
+
+
+def _stored(asset: Asset, number: int, samples: list[int], wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Stored bytes of each tile that is wanted, shape (tile rows, tile columns); sparse tiles are left out."""
     level = asset.profile.level(number)
-    wanted = (coverage(level, windows) > 0).reshape(-1)
     counts = asset.tile_ranges(number).counts.reshape(level.planes, -1)
     planes = sorted(set(samples)) if level.planar_separate else [0]
-    lengths = counts[planes][:, wanted].reshape(-1)
+    lengths = counts[planes][:, wanted.reshape(-1)].reshape(-1)
     found: npt.NDArray[np.int64] = lengths[lengths > 0].astype(np.int64)
     return found

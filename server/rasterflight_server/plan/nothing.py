@@ -25,6 +25,7 @@ from rasterflight_server.plan.misses import (
 )
 from rasterflight_server.plan.request import Request
 from rasterflight_server.types import Grid
+from rasterflight_server.types.lonlat import lonlat_boxes
 
 # How much of a value is said back to the caller: characters of a text, and texts of a list.
 _SHOWN: Final = 60
@@ -59,16 +60,21 @@ def no_records(collection: Collection, request: Request) -> ServiceError:
     if request.areas is not None:
         filtered = _together(conditions, total)
         if filtered.any() and not (filtered & _placed(collection)).any():
-            return RequestError(
-                ErrorCode.UNSUPPORTED_LAYOUT,
-                "no raster that matches the filters says where it lies, so geometries cannot be placed on any",
-                collection=collection.name,
-                field="geometries",
-                hint="ask for pixel windows instead",
-            )
+            return nowhere(collection, "geometries")
         conditions.append(_of_areas(collection, request.areas, total))
     message, hint = _blame(conditions, total) if total else ("the collection has no records", "")
     return NoDataError(message, collection=collection.name, hint=hint)
+
+
+def nowhere(collection: Collection, field: str) -> RequestError:
+    """Say that none of the rasters that match says where it lies; ``field`` is what cannot be placed on them."""
+    return RequestError(
+        ErrorCode.UNSUPPORTED_LAYOUT,
+        f"no raster that matches the filters says where it lies, so {field} cannot be placed on any",
+        collection=collection.name,
+        field=field,
+        hint="ask for pixel windows instead",
+    )
 
 
 def _blame(conditions: Sequence[_Condition], total: int) -> tuple[str, str]:
@@ -138,7 +144,7 @@ def _parts(collection: Collection, item: Filter) -> Iterator[tuple[str, str, Fil
     if item.HasField("bbox"):
         box = item.bbox
         label = f"bbox ({box.minx:g}, {box.miny:g}, {box.maxx:g}, {box.maxy:g})"
-        shape = np.array([shapely.box(box.minx, box.miny, box.maxx, box.maxy)])
+        shape = np.array([shapely.box(*part) for part in lonlat_boxes((box.minx, box.miny, box.maxx, box.maxy))])
         yield "bbox", label, Filter(bbox=box), lambda among: nearest_footprint(collection, among, shape)
     if item.split:
         column = item.split_column or "split"

@@ -15,14 +15,20 @@ from rasterflight_server.errors import RequestError, ServiceError
 from rasterflight_server.plan.areas import Areas
 from rasterflight_server.plan.bandfields import band_fields
 from rasterflight_server.plan.blocks import block_windows
+from rasterflight_server.plan.bounds import vertex_bounds
 from rasterflight_server.plan.crs import same_crs
 from rasterflight_server.plan.cutouts import BandSource, GridCut, Record, RecordCut
 from rasterflight_server.plan.nothing import no_pixels, no_records
 from rasterflight_server.plan.request import Request
 from rasterflight_server.plan.validity import witnesses
-from rasterflight_server.plan.windows import geometry_windows
+from rasterflight_server.plan.windows import geometry_windows, part_windows
 from rasterflight_server.types import Asset, Grid, Window
+from rasterflight_server.types.lonlat import Box
 
+#: Pairs of record and area of one request: what a plan holds of each takes some 50 bytes.
+MAX_CHIPS = 20_000_000
+#: Pairs of record and area that are tested at a time, at the most.
+_PAIRS_TOGETHER = 8_000_000
 _NO_AREAS: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
 
@@ -86,17 +92,62 @@ class Selection:
 
 
 def select(collection: Collection, request: Request) -> Selection:
-    """Find the records that match the filters and, by their footprints, the areas; there may be none."""
-    bounds = None if request.areas is None else request.areas.lonlat_bounds
-    hits = collection.select(request.filters, bounds)
-    for areas in request.filter_areas:
-        footprint, _ = areas.match(_footprints(hits))
-        hits = hits.take(pa.array(np.unique(footprint)))
+    """Find the records that match the filters and, by their footprints, the areas; there may be none.
+
+    Raises
+    ------
+    RequestError
+        LIMIT_EXCEEDED: there are more pairs of record and area than one request may have.
+    """
+    hits = matching(collection, request, None if request.areas is None else request.areas.lonlat_bounds)
     if request.areas is None:
         return Selection(hits, None)
-    footprint, area = request.areas.match(_footprints(hits))
-    first_of_each = np.flatnonzero(np.diff(footprint)) + 1
-    return Selection(hits.take(pa.array(np.unique(footprint))), np.split(area, first_of_each))
+    return _joined(hits, request.areas)
+
+
+def _joined(hits: pa.Table, areas: Areas) -> Selection:
+    """The records that areas intersect, each with the numbers of these areas."""
+    kept: list[npt.NDArray[np.int64]] = []
+    found: list[npt.NDArray[np.int64]] = []
+    pairs = 0
+    for rows, footprint, area in _matches(hits, areas):
+        pairs += len(area)
+        if pairs > MAX_CHIPS:
+            raise RequestError(
+                ErrorCode.LIMIT_EXCEEDED,
+                f"there are more than {MAX_CHIPS} pairs of record and area",
+                field=areas.field,
+                hint="narrow the records by filters, or ask for parts of the areas one after the other",
+            )
+        matched, starts = np.unique(footprint, return_index=True)
+        kept.append(rows[matched])
+        found.extend(np.split(area, starts[1:]) if len(matched) else [])
+    return Selection(_taken(hits, kept), found)
+
+
+def _matches(
+    hits: pa.Table, areas: Areas
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Rows of hits, and pairs (index of row, number of area) that intersect; some hits at a time, so that pairs stay few."""
+    together = max(1, _PAIRS_TOGETHER // len(areas))
+    for first in range(0, len(hits), together):
+        some = hits.slice(first, together)
+        # Bounds first: most footprints need not even be parsed.
+        near = areas.near(np.stack([some[side].to_numpy() for side in ("xmin", "ymin", "xmax", "ymax")], axis=1))
+        yield first + near, *areas.match(_footprints(some.take(pa.array(near))))
+
+
+def _taken(hits: pa.Table, rows: Sequence[npt.NDArray[np.int64]]) -> pa.Table:
+    return hits.take(pa.array(np.concatenate([_NO_AREAS, *rows])))
+
+
+def matching(collection: Collection, request: Request, bounds: Box | None = None, margin: float = 0.0) -> pa.Table:
+    """Find the records that match the filters; ``bounds`` and ``margin`` as ``Collection.select`` takes them."""
+    hits = collection.select(request.filters, bounds, margin)
+    for areas in request.filter_areas:
+        rows = [rows[np.unique(footprint)] for rows, footprint, _ in _matches(hits, areas)]
+        hits = _taken(hits, rows)
+    return hits
 
 
 def plan_read(collection: Collection, request: Request) -> ReadPlan:
@@ -123,13 +174,13 @@ def _cut_records(
     collection: Collection, request: Request, entries: Sequence[BandEntry], selection: Selection
 ) -> Iterator[RecordCut]:
     hits = selection.hits
-    areas = selection.areas or [_NO_AREAS] * len(hits)
+    areas = [_NO_AREAS] * len(hits) if selection.areas is None else selection.areas
     times = hits["datetime"].cast(pa.int64()).to_pylist()
     columns = (hits["row"].to_pylist(), hits["id"].to_pylist(), times, hits["cloud_cover"].to_pylist())
     for position, facts in enumerate(zip(*columns, strict=True)):
         record = Record(*facts)
         try:
-            grids = _grids(collection, request, entries, record)
+            grids = band_grids(collection, request, entries, record)
             cuts = [_cut(request, grid, bands, areas[position]) for grid, bands in grids.items()]
         except ServiceError as error:
             if not request.skip_errors:
@@ -145,7 +196,7 @@ def _footprints(hits: pa.Table) -> npt.NDArray[np.object_]:
     return np.asarray(shapely.from_wkb(hits["geometry"].to_numpy(zero_copy_only=False)), dtype=object)
 
 
-def _grids(
+def band_grids(
     collection: Collection, request: Request, entries: Sequence[BandEntry], record: Record
 ) -> dict[Grid, list[BandSource]]:
     """The bands of a record by the grid that they are on."""
@@ -180,8 +231,8 @@ def _source(request: Request, column: int, asset: Asset, sample: int, record: Re
             field="grid.values",
             hint="read the band as it is, with values='raw'",
         )
-    asked = request.masked or request.scaled
-    return BandSource(column, asset, sample, request.scaled, witnesses(asset.profile, sample) if asked else ())
+    found = witnesses(asset.profile, sample) if request.wants_validity else ()
+    return BandSource(column, asset, sample, request.scaled, found)
 
 
 def _check_grid(request: Request, grid: Grid, record: Record, asset: str) -> None:
@@ -194,32 +245,33 @@ def _check_grid(request: Request, grid: Grid, record: Record, asset: str) -> Non
             field="grid.target_crs",
             hint="leave target_crs out, and reproject the result",
         )
-    if request.areas is None:
+    placed = "points" if request.points is not None else "geometries"
+    if request.areas is None and request.points is None:
         return
     if not grid.located:
         what = "CRS" if grid.crs is None else "transform"
         raise RequestError(
             ErrorCode.UNSUPPORTED_LAYOUT,
-            f"the raster has no {what}, so geometries cannot be placed on it",
+            f"the raster has no {what}, so {placed} cannot be placed on it",
             record=record.id,
             asset=asset,
-            field="geometries",
+            field=placed,
             hint="ask for pixel windows instead",
         )
     if not grid.axis_aligned:
         raise RequestError(
             ErrorCode.UNSUPPORTED_LAYOUT,
-            "the raster's grid is rotated, so geometries cannot be cut out of it",
+            f"the raster's grid is rotated, so {placed} cannot be placed on it",
             record=record.id,
             asset=asset,
-            field="geometries",
+            field=placed,
             hint="ask for pixel windows instead",
         )
 
 
 def _cut(request: Request, grid: Grid, bands: list[BandSource], areas: npt.NDArray[np.int64]) -> GridCut:
     if request.areas is not None:
-        windows = geometry_windows(_placed(request.areas, areas, grid), grid)
+        windows = _windows(request.areas, areas, grid)
         overlap = (windows[:, 2] > 0) & (windows[:, 3] > 0)
         return GridCut(grid, tuple(bands), areas[overlap], windows[overlap])
     if request.windows is None:
@@ -236,9 +288,19 @@ def _cut(request: Request, grid: Grid, bands: list[BandSource], areas: npt.NDArr
     )
 
 
+def _windows(areas: Areas, numbers: npt.NDArray[np.int64], grid: Grid) -> npt.NDArray[np.int64]:
+    geometries = _placed(areas, numbers, grid)
+    windows = geometry_windows(geometries, grid)
+    crossing = areas.crossing[numbers]
+    if crossing.any():
+        # one side is on the raster, and the other would stretch the window to its edge
+        windows[crossing] = part_windows(geometries[crossing], grid)
+    return windows
+
+
 def _placed(areas: Areas, numbers: npt.NDArray[np.int64], grid: Grid) -> npt.NDArray[np.object_]:
-    geometries = areas.to_crs(grid.crs or "")[numbers]
-    finite = np.isfinite(shapely.bounds(geometries)).all(axis=1) if len(geometries) else np.ones(0, dtype=bool)
+    geometries = areas.to_crs(grid.crs or "", numbers)
+    finite = np.isfinite(vertex_bounds(geometries)).all(axis=1)
     if not finite.all():
         raise RequestError(
             ErrorCode.BAD_GEOMETRY,

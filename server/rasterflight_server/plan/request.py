@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1.read_pb2 import (
     LAYOUT_CHIPS,
+    LAYOUT_POINTS,
     LAYOUT_RECORDS,
     LAYOUT_UNSPECIFIED,
     ON_ERROR_RAISE,
@@ -20,6 +21,8 @@ from rasterflight_protocol.v1.read_pb2 import (
 )
 from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.areas import Areas
+from rasterflight_server.plan.points import Points, check_bands, parse_points
+from rasterflight_server.plan.uploads import FindUpload, no_uploads
 from rasterflight_server.types import Window
 
 MIB = 1 << 20
@@ -38,6 +41,8 @@ class Request:
     bands: Sequence[str]
     areas: Areas | None
     windows: Sequence[Window] | None
+    #: Of the points layout, and only of it.
+    points: Points | None
     filters: Sequence[Filter]
     #: The areas inside ``filters``, by the number of the filter.
     filter_areas: Sequence[Areas]
@@ -55,9 +60,19 @@ class Request:
     batch_bytes: int
     message: ReadRequest
 
+    @property
+    def wants_validity(self) -> bool:
+        """The answer depends on which pixels are valid."""
+        return self.masked or self.scaled or (self.points is not None and self.points.sampling.wants_validity)
 
-def parse_request(message: ReadRequest) -> Request:
+
+def parse_request(message: ReadRequest, uploads: FindUpload = no_uploads) -> Request:
     """Check a ReadRequest field by field.
+
+    Parameters
+    ----------
+    uploads
+        Finds areas that went up before.
 
     Raises
     ------
@@ -68,21 +83,20 @@ def parse_request(message: ReadRequest) -> Request:
         raise _bad("no collection is named", "collection", "ListFlights tells what there is")
     layout = _layout(message)
     bands = list(message.bands)
-    if layout == LAYOUT_CHIPS:
+    _check_use(message, layout)
+    if layout != LAYOUT_RECORDS:
         _check_bands(bands)
-    elif bands or message.WhichOneof("where") == "windows":
-        field = "bands" if bands else "windows"
-        raise _bad(f"the records layout has no use for {field}", field, "leave the field out, or ask for chips")
     index, count = _shard(message)
     where = message.WhichOneof("where")
     return Request(
         collection=message.collection,
         bands=bands,
-        areas=Areas(message.geometries, "geometries") if where == "geometries" else None,
+        areas=Areas(message.geometries, "geometries", uploads) if where == "geometries" else None,
         windows=_windows(message) if where == "windows" else None,
+        points=_points(message) if where == "points" else None,
         filters=list(message.filters),
         filter_areas=[
-            Areas(filter_.geometries, f"filters[{number}].geometries")
+            Areas(filter_.geometries, f"filters[{number}].geometries", uploads)
             for number, filter_ in enumerate(message.filters)
             if filter_.HasField("geometries")
         ],
@@ -103,11 +117,35 @@ def parse_request(message: ReadRequest) -> Request:
 def _layout(message: ReadRequest) -> Layout:
     if message.layout == LAYOUT_UNSPECIFIED:
         return LAYOUT_CHIPS
-    if message.layout not in (LAYOUT_CHIPS, LAYOUT_RECORDS):
+    if message.layout not in (LAYOUT_CHIPS, LAYOUT_RECORDS, LAYOUT_POINTS):
         raise _bad(
-            f"layout {message.layout} is not known to this server", "layout", "use LAYOUT_CHIPS or LAYOUT_RECORDS"
+            f"layout {message.layout} is not known to this server",
+            "layout",
+            "use LAYOUT_CHIPS, LAYOUT_RECORDS or LAYOUT_POINTS",
         )
     return message.layout
+
+
+def _check_use(message: ReadRequest, layout: Layout) -> None:
+    """Refuse what a layout has no use for."""
+    where = message.WhichOneof("where")
+    if layout == LAYOUT_RECORDS and (message.bands or where in ("windows", "points")):
+        field = "bands" if message.bands else str(where)
+        raise _bad(f"the records layout has no use for {field}", field, "leave the field out, or ask for chips")
+    if layout == LAYOUT_CHIPS and where == "points":
+        raise _bad("points are for the points layout", "points", "ask for LAYOUT_POINTS, or for areas or windows")
+    if layout == LAYOUT_POINTS:
+        if where != "points":
+            raise _bad("the points layout takes points", "points", "give points, or ask for another layout")
+        for used, field in ((message.grid.target_crs, "grid.target_crs"), (message.HasField("shard"), "shard")):
+            if used:
+                raise _bad(f"the points layout has no use for {field}", field, "leave the field out")
+
+
+def _points(message: ReadRequest) -> Points:
+    points = parse_points(message.points)
+    check_bands(points, len(message.bands))
+    return points
 
 
 def _check_bands(bands: Sequence[str]) -> None:

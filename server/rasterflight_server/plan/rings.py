@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import shapely
-from affine import Affine
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
@@ -18,39 +17,47 @@ _FURTHEST = 2.0**31
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """The sides of all rings of a polygon or multipolygon, in pixel coordinates and in the order of the vertices."""
+    """The sides of all rings of polygons and multipolygons, in pixel coordinates and in the order of the vertices."""
 
     x1: npt.NDArray[np.float64]
     y1: npt.NDArray[np.float64]
     x2: npt.NDArray[np.float64]
     y2: npt.NDArray[np.float64]
-    #: The polygon of a multipolygon that a side belongs to.
+    #: The polygon that a side belongs to, counted through all parts of all geometries.
     part: npt.NDArray[np.int64]
+    #: The geometry that each polygon is a part of.
+    geometry: npt.NDArray[np.int64]
     #: The ring that a side belongs to, counted through all parts.
     ring: npt.NDArray[np.int64]
     #: The rings as they were given, in units of the CRS.
     rings: npt.NDArray[np.object_]
 
 
-def pixel_edges(geometry: shapely.Polygon | shapely.MultiPolygon, transform: Affine) -> Edges:
-    """Place the rings of a geometry on a pixel grid.
+def pixel_edges(geometries: npt.NDArray[np.object_], transforms: npt.NDArray[np.float64]) -> Edges:
+    """Place the rings of geometries on pixel grids.
 
     Parameters
     ----------
-    geometry
-        In the CRS of the transform; a third coordinate is ignored.
-    transform
-        Pixel corner (col, row) -> (x, y); neither rotated nor sheared.
+    geometries
+        Polygons and multipolygons, each in the CRS of its transform; a third coordinate is ignored.
+    transforms
+        Shape (n, 6), one for each geometry, as in ``affine.Affine``: pixel corner (col, row) -> (x, y); neither rotated
+        nor sheared.
 
     Raises
     ------
     RequestError
         BAD_GEOMETRY: a vertex is not finite, or out of all proportion to the grid.
-        UNSUPPORTED_LAYOUT: the grid is rotated or sheared.
+        UNSUPPORTED_LAYOUT: a grid is rotated or sheared.
     """
-    rings, part = shapely.get_rings(shapely.get_parts(geometry), return_index=True)
+    if transforms[:, [1, 3]].any():
+        raise RequestError(
+            ErrorCode.UNSUPPORTED_LAYOUT, "geometries cannot be burnt on a rotated or sheared pixel grid"
+        )
+    parts, geometry = shapely.get_parts(geometries, return_index=True)
+    rings, part = shapely.get_rings(parts, return_index=True)
     vertices, ring = shapely.get_coordinates(rings, return_index=True)
-    x, y = _to_pixels(vertices, transform)
+    x, y = _to_pixels(vertices, transforms, geometry[part[ring]])
     if not ((np.abs(x) < _FURTHEST).all() and (np.abs(y) < _FURTHEST).all()):  # also true of NaN
         raise RequestError(
             ErrorCode.BAD_GEOMETRY,
@@ -60,24 +67,21 @@ def pixel_edges(geometry: shapely.Polygon | shapely.MultiPolygon, transform: Aff
     first = np.flatnonzero(ring[1:] == ring[:-1])
     second = first + 1
     ring = ring[first]
-    return Edges(x[first], y[first], x[second], y[second], part[ring], ring, rings)
+    return Edges(x[first], y[first], x[second], y[second], part[ring], geometry, ring, rings)
 
 
 def _to_pixels(
-    vertices: npt.NDArray[np.float64], transform: Affine
+    vertices: npt.NDArray[np.float64], transforms: npt.NDArray[np.float64], number: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Columns and rows of vertices.
+    """Columns and rows of vertices, each by the transform of its number.
 
     GDAL inverts a transform without rotation axis by axis, and adds the offset first. That differs in the last bit
     from ``~transform``, which is what rasterio takes for windows.
     """
-    if transform.b != 0.0 or transform.d != 0.0:
-        raise RequestError(
-            ErrorCode.UNSUPPORTED_LAYOUT, "geometries cannot be burnt on a rotated or sheared pixel grid"
-        )
+    a, _, c, _, e, f = transforms.T
     with np.errstate(over="ignore", invalid="ignore"):
-        col = -transform.c / transform.a + vertices[:, 0] * (1.0 / transform.a)
-        row = -transform.f / transform.e + vertices[:, 1] * (1.0 / transform.e)
+        col = (-c / a)[number] + vertices[:, 0] * (1.0 / a)[number]
+        row = (-f / e)[number] + vertices[:, 1] * (1.0 / e)[number]
     return col, row
 
 

@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 
 class Runs(NamedTuple):
-    """Half-open runs of pixels, in any order; they may be empty and may overlap."""
+    """Half-open runs of pixels on the lines of stacked windows, in any order; they may be empty and may overlap."""
 
-    rows: npt.NDArray[np.int64]
+    lines: npt.NDArray[np.int64]
     starts: npt.NDArray[np.int64]
     stops: npt.NDArray[np.int64]
 
@@ -20,17 +20,22 @@ class Runs(NamedTuple):
     def union(self, width: int) -> "Runs":
         """Give the same pixels as runs in reading order that neither overlap nor touch.
 
-        The ends of all runs are put on one line, row after row, and sorted apart from the starts. Where as many runs
+        The ends of all runs are put on one axis, line after line, and sorted apart from the starts. Where as many runs
         have ended as have started, a gap begins.
+
+        Parameters
+        ----------
+        width
+            Length of the longest line.
         """
         kept = self.stops > self.starts
-        offsets = self.rows[kept] * (width + 1)
+        offsets = self.lines[kept] * (width + 1)
         starts, stops = np.sort(offsets + self.starts[kept]), np.sort(offsets + self.stops[kept])
         gap = starts[1:] > stops[:-1]
         starts = starts[np.concatenate(([True], gap))] if len(starts) else starts
         stops = stops[np.concatenate((gap, [True]))] if len(stops) else stops
-        rows, first = np.divmod(starts, width + 1)
-        return Runs(rows, first, stops - rows * (width + 1))
+        lines, first = np.divmod(starts, width + 1)
+        return Runs(lines, first, stops - lines * (width + 1))
 
 
 def concatenate_ranges(

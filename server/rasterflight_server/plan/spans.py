@@ -1,14 +1,13 @@
-"""The inside of a polygon as runs of pixels, equal to ``rasterio.features.geometry_mask``."""
+"""The inside of polygons as runs of pixels, equal to ``rasterio.features.geometry_mask``."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import shapely
-from affine import Affine
 
 from rasterflight_server.plan.centres import centre_runs
 from rasterflight_server.plan.rings import pixel_edges
+from rasterflight_server.plan.stack import Stack
 from rasterflight_server.plan.touched import touched_runs
 
 #: Below this mean length of a run, one array operation over all pixels beats a slice for each run.
@@ -17,100 +16,114 @@ _SHORT = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spans:
-    """Half-open runs of pixels inside a window, in reading order; they neither overlap nor touch each other.
+    """Half-open runs of pixels inside stacked windows, in reading order; they neither overlap nor touch each other.
 
     Parameters
     ----------
-    width, height
-        Size of the window.
-    rows, starts, stops
-        Run ``i`` holds the pixels ``[starts[i], stops[i])`` of row ``rows[i]``.
+    stack
+        The windows.
+    lines, starts, stops
+        Run ``i`` holds the pixels ``[starts[i], stops[i])`` of line ``lines[i]``.
     """
 
-    width: int
-    height: int
-    rows: npt.NDArray[np.int32]
+    stack: Stack
+    lines: npt.NDArray[np.int32]
     starts: npt.NDArray[np.int32]
     stops: npt.NDArray[np.int32]
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.lines)
 
     @property
-    def covers_all(self) -> bool:
-        """Every pixel of the window is inside."""
-        return len(self.rows) == self.height and self.count == self.width * self.height
+    def nbytes(self) -> int:
+        """Bytes of memory."""
+        return self.lines.nbytes + self.starts.nbytes + self.stops.nbytes
 
     @property
     def count(self) -> int:
         """How many pixels are inside."""
         return int(self.stops.sum(dtype=np.int64) - self.starts.sum(dtype=np.int64))
 
-    def mask(self, row_start: int = 0, row_stop: int | None = None) -> npt.NDArray[np.bool_]:
-        """Say where a pixel is inside, for some rows of the window or for all.
+    def inside(self, first: int = 0, stop: int | None = None) -> npt.NDArray[np.bool_]:
+        """Say which pixels are inside, on some lines or on all.
 
         Returns
         -------
         ndarray
-            Shape ``(row_stop - row_start, width)``.
+            One dimension: the pixels of the lines ``first`` to ``stop`` (exclusive), in reading order.
         """
-        row_stop = self.height if row_stop is None else row_stop
-        first, last = np.searchsorted(self.rows, [row_start, row_stop])
-        offset = (self.rows[first:last].astype(np.int64) - row_start) * self.width
-        starts, stops = offset + self.starts[first:last], offset + self.stops[first:last]
-        size = (row_stop - row_start) * self.width
+        bounds = np.array([first, int(self.stack.lines[-1]) if stop is None else stop])
+        begin, end = self.stack.pixel_of(bounds).tolist()
+        one, last = np.searchsorted(self.lines, bounds)
+        lines = self.lines[one:last]
+        offsets = self.stack.pixel_of(lines) - begin
+        starts, stops = offsets + self.starts[one:last], offsets + self.stops[one:last]
+        size = end - begin
         if size < _SHORT * len(starts):
             edges = np.concatenate(([0], np.stack([starts, stops], axis=1).ravel(), [size]))
-            pixels = np.repeat(np.arange(len(edges) - 1) % 2 == 1, np.diff(edges))
-        else:
-            pixels = np.zeros(size, dtype=np.bool_)
-            for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
-                pixels[start:stop] = True
-        return pixels.reshape(row_stop - row_start, self.width)
+            return np.repeat(np.arange(len(edges) - 1) % 2 == 1, np.diff(edges))
+        pixels = np.zeros(size, dtype=np.bool_)
+        for begin, end in zip(starts.tolist(), stops.tolist(), strict=True):
+            pixels[begin:end] = True
+        return pixels
 
-    def tiles(self, tile_width: int, tile_height: int, col_off: int = 0, row_off: int = 0) -> npt.NDArray[np.bool_]:
+    def tiles(
+        self, tile_width: int, tile_height: int, windows: npt.NDArray[np.int64], edges: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
         """Tell which tiles of a regular grid hold a pixel that is inside.
 
         Parameters
         ----------
         tile_width, tile_height
             Size of a tile.
-        col_off, row_off
-            Where the window lies on the raster that the tiles are counted on.
+        windows
+            Shape (n, 4), on the raster that the tiles are counted on: strips of the stacked windows at their full width,
+            one below the other.
+        edges
+            The line that each strip begins with.
 
         Returns
         -------
         ndarray
-            Shape (tile rows, tile columns) of the block of tiles under the window; its first tile is the one that holds
-            the first pixel of the window.
+            One dimension: the tiles under each strip by row and column, strip after strip.
         """
-        down = (row_off + self.height - 1) // tile_height - row_off // tile_height + 1
-        across = (col_off + self.width - 1) // tile_width - col_off // tile_width + 1
-        row = (self.rows.astype(np.int64) + row_off) // tile_height - row_off // tile_height
-        first = (self.starts.astype(np.int64) + col_off) // tile_width - col_off // tile_width
-        last = (self.stops.astype(np.int64) + (col_off - 1)) // tile_width - col_off // tile_width
+        col_off, row_off, width, height = windows.T
+        top, left = row_off // tile_height, col_off // tile_width
+        down = (row_off + height - 1) // tile_height - top + 1
+        across = (col_off + width - 1) // tile_width - left + 1
         # A run adds 1 from its first tile to its last one: mark both ends, then sum up along the row of tiles.
-        size = down * (across + 1)
-        begun = np.bincount(row * (across + 1) + first, minlength=size)
-        ended = np.bincount(row * (across + 1) + last + 1, minlength=size)
-        held: npt.NDArray[np.bool_] = (begun - ended).reshape(down, across + 1).cumsum(axis=1)[:, :-1] > 0
-        return held
+        room = down * (across + 1)
+        base = np.cumsum(room) - room
+        begin, end = np.searchsorted(self.lines, [edges[0], edges[-1] + height[-1]])
+        lines = self.lines[begin:end]
+        strip = np.searchsorted(edges, lines, side="right") - 1
+        row = (lines - edges[strip] + row_off[strip]) // tile_height - top[strip]
+        start, stop = self.starts[begin:end] + col_off[strip], self.stops[begin:end] + col_off[strip]
+        place = base[strip] + row * (across[strip] + 1)
+        size = int(room.sum())
+        begun = np.bincount(place + start // tile_width - left[strip], minlength=size)
+        ended = np.bincount(place + (stop - 1) // tile_width - left[strip] + 1, minlength=size)
+        held: npt.NDArray[np.bool_] = (begun - ended).cumsum() > 0
+        # What comes after the last tile of a row of tiles is no tile.
+        beyond = np.repeat(across, down).cumsum() + np.arange(int(down.sum()))
+        return np.delete(held, beyond)
 
 
 def polygon_spans(
-    geometry: shapely.Polygon | shapely.MultiPolygon, transform: Affine, width: int, height: int, *, all_touched: bool
+    geometries: npt.NDArray[np.object_], transforms: npt.NDArray[np.float64], stack: Stack, *, all_touched: bool
 ) -> Spans:
-    """Find the pixels of a window that belong to a polygon.
+    """Find the pixels of windows that belong to polygons.
 
     Parameters
     ----------
-    geometry
-        In the CRS of the transform. It need not be valid: rings may cross themselves or each other, and what lies inside
+    geometries
+        Polygons and multipolygons. They need not be valid: rings may cross themselves or each other, and what lies inside
         is decided as GDAL does, by the even-odd rule within each part.
-    transform
-        Of the window: pixel corner (col, row) -> (x, y); neither rotated nor sheared.
-    width, height
-        Size of the window.
+    transforms
+        Shape (n, 6), of the window of each: pixel corner (col, row) -> (x, y) in the CRS of the geometries; neither
+        rotated nor sheared.
+    stack
+        The window of each geometry.
     all_touched
         False: pixels whose centre is inside; True: also those that the border passes through.
 
@@ -118,11 +131,11 @@ def polygon_spans(
     ------
     RequestError
         BAD_GEOMETRY: a vertex is not finite, or out of all proportion to the grid.
-        UNSUPPORTED_LAYOUT: the transform is rotated or sheared.
+        UNSUPPORTED_LAYOUT: a transform is rotated or sheared.
     """
-    edges = pixel_edges(geometry, transform)
-    runs = centre_runs(edges, width, height)
+    edges = pixel_edges(geometries, transforms)
+    runs = centre_runs(edges, stack)
     if all_touched:
-        runs = runs.join(touched_runs(edges, width, height))
-    rows, starts, stops = (array.astype(np.int32) for array in runs.union(width))
-    return Spans(width, height, rows, starts, stops)
+        runs = runs.join(touched_runs(edges, stack))
+    lines, starts, stops = (array.astype(np.int32) for array in runs.union(stack.width))
+    return Spans(stack, lines, starts, stops)

@@ -6,6 +6,7 @@ import shapely
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
+from rasterflight_server.plan.bounds import vertex_bounds
 from rasterflight_server.types.grid import Grid, Window
 
 
@@ -63,7 +64,7 @@ def geometry_windows(geometries: npt.NDArray[np.object_], grid: Grid) -> npt.NDA
             "geometries cannot be placed on a rotated or sheared pixel grid",
             hint="ask for windows in pixels instead",
         )
-    cols, rows = _pixel_bounds(shapely.bounds(geometries).reshape(-1, 4), grid)
+    cols, rows = _pixel_bounds(vertex_bounds(geometries), grid)
     finite = np.isfinite(np.concatenate([cols, rows])).all(axis=0).reshape(-1)
     if not finite.all():
         raise RequestError(
@@ -77,6 +78,22 @@ def geometry_windows(geometries: npt.NDArray[np.object_], grid: Grid) -> npt.NDA
     windows = np.stack([col_start, row_start, col_stop - col_start, row_stop - row_start], axis=1)
     windows[(windows[:, 2:] <= 0).any(axis=1), 2:] = 0
     return windows
+
+
+def part_windows(geometries: npt.NDArray[np.object_], grid: Grid) -> npt.NDArray[np.int64]:
+    """Find the smallest windows around those parts of multi-part geometries that meet the raster.
+
+    Parameters, result and errors are those of :func:`geometry_windows`, which has also to reach over what lies between a
+    part on the raster and one far from it.
+    """
+    parts, whole = shapely.get_parts(geometries, return_index=True)
+    windows = geometry_windows(parts, grid)
+    here = windows[:, 2] > 0
+    start = np.full((len(geometries), 2), max(grid.width, grid.height), dtype=np.int64)
+    stop = np.zeros_like(start)
+    np.minimum.at(start, whole[here], windows[here, :2])
+    np.maximum.at(stop, whole[here], windows[here, :2] + windows[here, 2:])
+    return np.hstack([np.minimum(start, stop), np.maximum(stop - start, 0)])
 
 
 def _pixel_bounds(

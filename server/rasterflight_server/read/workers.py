@@ -10,7 +10,7 @@ import numpy as np
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import SourceError
-from rasterflight_server.read.decode import Pixels, Placement, inflate, place, restore
+from rasterflight_server.read.decode import Pick, Pixels, Placement, inflate, pick, place, restore
 from rasterflight_server.read.ranges import RangeRequest, TileRange, coalesce
 from rasterflight_server.read.scratch import ScratchPool
 from rasterflight_server.store import Source, is_remote, open_source
@@ -37,6 +37,8 @@ class TileJob:
     placements: list[Placement]
     #: Takes the whole tile, shape (rows, columns, samples), when it will be used again; placements are then empty.
     keep: Future[Pixels] | None
+    #: Single pixels that are taken instead.
+    pick: Pick | None = None
 
 
 class Workers:
@@ -112,7 +114,9 @@ class Workers:
             try:
                 rows = job.level.rows_inside(job.tile)
                 data = inflate(job.level, raw, rows, scratch)
-                if job.keep is None:
+                if job.pick is not None:
+                    pick(job.level, data, job.pick, scratch)
+                elif job.keep is None:
                     place(job.level, data, job.placements, scratch)
                 else:
                     whole = restore(job.level, data, slice(0, rows), scratch)

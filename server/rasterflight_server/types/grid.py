@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from affine import Affine
 
 
@@ -50,10 +52,26 @@ class Grid:
         """Rows and columns run along the axes of the CRS: neither rotated nor sheared."""
         return self.transform.b == 0.0 and self.transform.d == 0.0
 
-    def window_transform(self, window: Window) -> Affine:
-        """Transform of the pixels inside a window, as ``DatasetReader.window_transform`` computes it."""
+    def window_transforms(self, windows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Transforms of the pixels inside windows, as ``DatasetReader.window_transform`` computes them.
+
+        Parameters
+        ----------
+        windows
+            Shape (n, 4): col_off, row_off, width, height.
+
+        Returns
+        -------
+        ndarray
+            Shape (n, 6), each row as ``affine.Affine`` has them: a, b, c, d, e, f.
+        """
         a, b, c, d, e, f = self.transform[:6]
-        x = window.col_off * a + window.row_off * b + c
-        y = window.col_off * d + window.row_off * e + f
+        col_off, row_off = windows[:, 0], windows[:, 1]
+        x = col_off * a + row_off * b + c
+        y = col_off * d + row_off * e + f
+        result = np.empty((len(windows), 6))
+        result[:] = self.transform[:6]
         # There and back again in floating point, since rasterio composes a translation with the transform.
-        return Affine(a, b, c + (x - c), d, e, f + (y - f))
+        result[:, 2] = c + (x - c)
+        result[:, 5] = f + (y - f)
+        return result

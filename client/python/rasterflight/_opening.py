@@ -1,0 +1,40 @@
+"""From a request to its plan or its stream, whichever way the areas take."""
+
+from typing import Any
+
+from rasterflight._connection import Connection
+from rasterflight._progress import Bar
+from rasterflight._stream import Stream
+from rasterflight._uploads import Deadline, SentRequest, not_found
+from rasterflight_protocol.v1.read_pb2 import ReadRequest
+
+
+def open_stream(
+    connection: Connection, request: ReadRequest, timeout: float | None, bar: Bar | None, owner: object
+) -> Stream:
+    """Start a read; areas that went up for it are dropped when it is over."""
+    deadline = Deadline(connection.seconds(timeout))
+    sent = SentRequest(connection, request, deadline)
+    try:
+        return Stream(connection.open(sent.message, deadline.left), connection.url, bar, owner, sent.drop)
+    except BaseException as error:
+        lost = not_found(error, sent)
+        sent.drop()
+        if not lost:
+            raise
+    # the areas went to one server and the request to another: a ticket that holds them goes anywhere
+    return Stream(connection.open(request, deadline.left), connection.url, bar, owner)
+
+
+def plan(connection: Connection, request: ReadRequest, timeout: float | None) -> Any:
+    """Ask for the FlightInfo of a read; areas that went up stay, since its endpoints refer to them."""
+    deadline = Deadline(connection.seconds(timeout))
+    sent = SentRequest(connection, request, deadline)
+    try:
+        return connection.plan(sent.message, deadline.left)
+    except BaseException as error:
+        lost = not_found(error, sent)
+        sent.drop()
+        if not lost:
+            raise
+    return connection.plan(request, deadline.left)

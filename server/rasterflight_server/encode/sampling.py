@@ -1,0 +1,135 @@
+"""The stream of points: records are read ahead of the one that is sent, within bounds, and come in order."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from itertools import islice
+
+import pyarrow as pa
+
+from rasterflight_protocol.v1.plan_pb2 import Progress
+from rasterflight_server.encode.budget import LookaheadBudget
+from rasterflight_server.encode.latest import Latest
+from rasterflight_server.encode.points import Rows, batches, plan_schema
+from rasterflight_server.encode.samples import BandSamples, CutSamples, Sampler
+from rasterflight_server.errors import ServiceError, SourceError
+from rasterflight_server.plan.sampling import PointCut, PointPlan
+from rasterflight_server.read.workers import REMOTE_REQUESTS, Workers
+
+#: Records are read ahead by so many bytes of pixels, and by so many requests, at the most.
+_AHEAD_BYTES = 32 << 20
+_AHEAD_REQUESTS = 4 * REMOTE_REQUESTS
+#: Records that are read at once when the newest ones had nothing for some points.
+_MOST_AT_ONCE = 32
+
+Failed = tuple[int, ServiceError]
+
+
+class PointsStream:
+    """Record batches that answer a plan.
+
+    Parameters
+    ----------
+    plan
+        What to read.
+    workers
+        Who reads.
+    budget
+        Shared by all streams of the process.
+    """
+
+    def __init__(self, plan: PointPlan, workers: Workers, budget: LookaheadBudget) -> None:
+        self.schema: pa.Schema = plan_schema(plan)
+        self._plan = plan
+        self._workers = workers
+        self._budget = budget
+        self._sampler = Sampler(plan.request, plan.points, workers)
+
+    def batches(self, check: Callable[[], None]) -> Generator[tuple[pa.RecordBatch, Progress]]:
+        """Read; closing the iterator at any point frees everything.
+
+        Parameters
+        ----------
+        check
+            Called now and then; raises when the caller has gone.
+        """
+        parts = (self._latest if self._plan.points.sampling.latest else self._all)(check)
+        progress = Progress()
+        for batch in batches(self._plan, self.schema, parts):
+            progress.bytes_done += batch.nbytes
+            yield batch, progress
+
+    def _all(self, check: Callable[[], None]) -> Iterator[Rows | Failed]:
+        """Every record's rows, in the order of the result."""
+        for cut, samples in self._read(self._plan.cuts(), check):
+            if isinstance(samples, ServiceError):
+                yield cut.position, samples
+            else:
+                rows = Rows.concat([Rows.of(cut.position, one) for one in samples])
+                yield rows if len(samples) == 1 else rows.ordered()
+
+    def _latest(self, check: Callable[[], None]) -> Iterator[Rows | Failed]:
+        """The newest valid value of each point and band.
+
+        Records are read from the newest back, each once and only for the points that still lack a value; the longer the search,
+        the more of them at once.
+        """
+        plan = self._plan
+        latest = Latest(plan.points, len(plan.request.bands))
+        failed: list[Failed] = []
+        positions = iter(plan.newest_first())
+        at_once = 1
+        while not latest.complete:
+            cuts = (plan.cut(position, latest.missing) for position in positions)
+            wave = list(islice((cut for cut in cuts if cut is not None), at_once))
+            if not wave:
+                break
+            for cut, samples in self._read(iter(wave), check):
+                if isinstance(samples, ServiceError):
+                    failed.append((cut.position, samples))
+                else:
+                    latest.offer(cut.position, samples)
+            at_once = min(2 * at_once, _MOST_AT_ONCE)
+        yield latest.rows()
+        yield from sorted(failed, key=lambda item: item[0])
+
+    def _read(
+        self, cuts: Iterator[PointCut], check: Callable[[], None]
+    ) -> Iterator[tuple[PointCut, list[BandSamples] | ServiceError]]:
+        """Read records in the order given, several at a time."""
+        started: deque[CutSamples] = deque()
+        ahead = _AHEAD_BYTES if self._budget.try_take(_AHEAD_BYTES) else 0
+        try:
+            while True:
+                self._fill(started, cuts, ahead)
+                if not started:
+                    return
+                current = started[0]
+                self._workers.wait(current.futures, check)
+                yield current.cut, self._finish(current)
+                started.popleft()
+        finally:
+            self._budget.give_back(ahead)
+            for left in started:
+                for future in left.futures:
+                    future.cancel()
+
+    def _fill(self, started: deque[CutSamples], cuts: Iterator[PointCut], ahead: int) -> None:
+        while not started or (
+            sum(one.nbytes for one in started) < ahead and sum(len(one.futures) for one in started) < _AHEAD_REQUESTS
+        ):
+            cut = next(cuts, None)
+            if cut is None:
+                return
+            started.append(self._sampler.start(cut))
+
+    def _finish(self, samples: CutSamples) -> list[BandSamples] | ServiceError:
+        error = samples.cut.error or next(filter(None, (future.exception() for future in samples.futures)), None)
+        if error is None:
+            return list(samples.finish())
+        if not isinstance(error, ServiceError):
+            raise error
+        if isinstance(error, SourceError):
+            error.collection = self._plan.collection.name
+        if not self._plan.request.skip_errors:
+            raise error
+        return error
