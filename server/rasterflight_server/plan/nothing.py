@@ -12,6 +12,7 @@ import shapely
 from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1.read_pb2 import Filter
 from rasterflight_server.catalog import BandEntry, Collection
+from rasterflight_server.catalog.database import BOUNDS
 from rasterflight_server.errors import NoDataError, RequestError, ServiceError
 from rasterflight_server.plan.areas import Areas
 from rasterflight_server.plan.crs import LONLAT
@@ -208,7 +209,7 @@ def _nothing_nearer(_: Bits) -> str:
 
 
 def _placed(collection: Collection) -> Bits:
-    placed: Bits = collection.column("geometry").is_valid().to_numpy()
+    placed: Bits = collection.column(BOUNDS[0]).is_valid().to_numpy()
     return placed
 
 
