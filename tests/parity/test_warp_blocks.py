@@ -125,6 +125,11 @@ def test_a_block_beside_the_source_takes_nothing():
     assert not valid.any()
 
 
+def test_no_pixels_at_all():
+    for source, target in ((Grid(0, 5, UTM, None), SIZE), (SIZE, Grid(5, 0, UTM, None))):
+        assert list(plan_warp(source, target, Resampling.BILINEAR).blocks()) == []
+
+
 def squeezed(x, y):
     return x + (x - 600000) ** 2 / 4e4, y + np.sin(x / 300)
 

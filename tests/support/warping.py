@@ -26,7 +26,6 @@ AREAS = {
     "EPSG:3031": (5e5, 5e5, 3e6, 3e6),
     "EPSG:3995": (-3e6, 5e5, -5e5, 3e6),
     "EPSG:5070": (-2e6, 5e5, 2e6, 3e6),
-    "EPSG:6933": (-1.7e7, -6e6, 1.7e7, 6e6),
 }
 LONLAT = "OGC:CRS84"
 #: 10 m pixels in the west of UTM zone 32.
