@@ -72,7 +72,9 @@ def test_a_read_asks_for_what_was_said(asked, toy):
                 where="n < 3",
             )
         ],
-        grid=pb.GridOptions(all_touched=True, target_crs="EPSG:3857", masked=True, values=pb.VALUES_SCALED),
+        grid=pb.GridOptions(
+            all_touched=True, target_crs="EPSG:3857", masked=True, values=pb.VALUES_SCALED, common=True
+        ),
         layout=pb.LAYOUT_CHIPS,
         on_error=pb.ON_ERROR_SKIP,
         batch_bytes=1 << 20,

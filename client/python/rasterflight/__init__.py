@@ -9,6 +9,7 @@
 from rasterflight import errors
 from rasterflight._client import Client, connect, local
 from rasterflight._collection import Collection
+from rasterflight._grids import GridKeywords
 from rasterflight._plan import Plan
 from rasterflight._requests import FilterKeywords
 from rasterflight._rows import Chip
@@ -20,6 +21,7 @@ __all__ = [
     "Client",
     "Collection",
     "FilterKeywords",
+    "GridKeywords",
     "NoDataFound",
     "Plan",
     "RasterflightError",

@@ -131,8 +131,7 @@ def connect(url: str | None = None, *, token: str | None = None, timeout: float 
         The URL has another scheme, no host or port, or carries credentials.
     """
     url = url or os.environ.get("RASTERFLIGHT_URL") or _DEFAULT_URL
-    token = token if token is not None else os.environ.get("RASTERFLIGHT_TOKEN") or None
-    return Client(Connection(url, token=token, timeout=timeout))
+    return Client(Connection(url, token=token, timeout=timeout, token_from_environment=True))
 
 
 def local(

@@ -1,162 +1,36 @@
 """A collection, and the ways to read it."""
 
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Mapping
 from typing import Any, Literal, Unpack
 
 import numpy as np
-import pyarrow as pa
 
+from rasterflight._axes import Assembly
 from rasterflight._combine import Combine, check_combine
-from rasterflight._connection import Connection
-from rasterflight._crs import AUTO, crs_text
-from rasterflight._exchange import PointsReader
+from rasterflight._crs import AUTO
 from rasterflight._geodataframe import check_columns, read_gdf
-from rasterflight._geometries import Areas
+from rasterflight._grids import Values, crs_of, is_given, is_whole
+from rasterflight._lazy import check_lazy, outlines_of
 from rasterflight._numpy import read_numpy
-from rasterflight._opening import open_stream, plan
+from rasterflight._opening import plan
 from rasterflight._plan import Plan, plan_from
-from rasterflight._points import point_sets
-from rasterflight._progress import Bar
-from rasterflight._requests import (
-    FilterKeywords,
-    OnError,
-    Values,
-    band_names,
-    check_max_concurrent,
-    filter_message,
-    grid_message,
-    on_error_value,
-    where_from,
-)
-from rasterflight._samples import Match, Neighbourhood, points_message, read_samples
+from rasterflight._pointreads import PointReads
+from rasterflight._requests import OnError, ReadKeywords, check_max_concurrent, divided, filter_message
 from rasterflight._stream import Stream
-from rasterflight._xarray import read_xarray
+from rasterflight._timesteps import Groupby, check_groupby
+from rasterflight._view import Bands
+from rasterflight._xarray import plan_xarray, read_xarray
 from rasterflight.errors import BadRequestError
-from rasterflight_protocol.limits import points_at_once
-from rasterflight_protocol.v1.read_pb2 import (
-    LAYOUT_CHIPS,
-    LAYOUT_POINTS,
-    LAYOUT_RECORDS,
-    Filter,
-    GridOptions,
-    ReadRequest,
-    Windows,
-)
+from rasterflight_protocol.v1.read_pb2 import LAYOUT_RECORDS
 
 Layout = Literal["chips", "records"]
-Bands = str | Iterable[str]
 
 
-class Collection:
+class Collection(PointReads):
     """A collection of records, or a part of it; made by `Client.collection`, never changed.
 
     The read methods share their parameters; they are described at `read`.
     """
-
-    def __init__(
-        self,
-        connection: Connection,
-        *,
-        name: str,
-        bands: tuple[str, ...],
-        schema: pa.Schema,
-        snapshot: str,
-        owner: object,
-        filters: tuple[Filter, ...] = (),
-    ) -> None:
-        self._connection = connection
-        self._name = name
-        self._bands = bands
-        self._schema = schema
-        self._snapshot = snapshot
-        self._owner = owner  # a private server lives as long as a collection of it
-        self._filters = filters
-
-    @property
-    def name(self) -> str:
-        """Name of the collection."""
-        return self._name
-
-    @property
-    def bands(self) -> list[str]:
-        """Names of the bands that can be read."""
-        return list(self._bands)
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Schema of the records."""
-        return self._schema
-
-    @property
-    def snapshot(self) -> str:
-        """Snapshot of the index when the collection was opened."""
-        return self._snapshot
-
-    def __repr__(self) -> str:
-        filters = "".join(f"\n  where {' '.join(str(one).split())}" for one in self._filters)
-        return f"<rasterflight.Collection {self._name!r}, bands {', '.join(self._bands)}{filters}>"
-
-    def subset(
-        self, *, geometries: Any = None, geometry_crs: Any = AUTO, **filters: Unpack[FilterKeywords]
-    ) -> "Collection":
-        """Narrow the collection to some of its records.
-
-        Parameters
-        ----------
-        geometries
-            Keep records whose footprint intersects one of these, in any form that `read` takes.
-        geometry_crs
-            CRS of the geometries, as at `read`.
-        **filters
-            See `FilterKeywords`.
-
-        Returns
-        -------
-        Collection
-            A new one; the filters of this one hold in it too.
-
-        Raises
-        ------
-        TypeError
-            There is no such filter.
-        BadRequestError
-            A value cannot be used (a ValueError). What only the server knows, it says when the collection is read.
-        """
-        added = filter_message(filters, geometries, geometry_crs)
-        return Collection(
-            self._connection,
-            name=self._name,
-            bands=self._bands,
-            schema=self._schema,
-            snapshot=self._snapshot,
-            owner=self._owner,
-            filters=self._filters if added is None else (*self._filters, added),
-        )
-
-    def records(
-        self,
-        *,
-        geometries: Any = None,
-        geometry_crs: Any = AUTO,
-        timeout: float | None = None,
-        **filters: Unpack[FilterKeywords],
-    ) -> pa.Table:
-        """Read the records, without pixels.
-
-        Parameters
-        ----------
-        geometries, geometry_crs, **filters
-            As at `subset`.
-        timeout
-            Seconds; None: that of the connection.
-
-        Returns
-        -------
-        pyarrow.Table
-            In the order (datetime, id), with the columns of `schema`; no rows when nothing matches.
-        """
-        return self.read(geometries, layout="records", geometry_crs=geometry_crs, timeout=timeout, **filters).read_all()
 
     def plan(
         self,
@@ -166,18 +40,25 @@ class Collection:
         windows: Any = None,
         geometry_crs: Any = AUTO,
         geometry_column: str | None = None,
-        target_crs: Any = None,
         all_touched: bool = False,
         masked: bool = False,
         values: Values = "raw",
         timeout: float | None = None,
-        **filters: Unpack[FilterKeywords],
+        **keywords: Unpack[ReadKeywords],
     ) -> Plan:
         """Find out what a read would do; no pixel is fetched. The parameters are those of `read`."""
-        where = where_from(geometries, windows, geometry_crs, geometry_column)
-        grid = grid_message(all_touched=all_touched, target_crs=target_crs, masked=masked, values=values)
-        request = self._chips_request(where, bands, filters, grid)
-        return plan_from(plan(self._connection, request, timeout), self._connection.url)
+        asked = self._pixels(
+            geometries,
+            bands,
+            keywords,
+            windows=windows,
+            geometry_crs=geometry_crs,
+            geometry_column=geometry_column,
+            all_touched=all_touched,
+            masked=masked,
+            values=values,
+        )
+        return plan_from(plan(self._connection, asked.request, timeout), self._connection.url)
 
     def read(
         self,
@@ -188,7 +69,6 @@ class Collection:
         layout: Layout = "chips",
         geometry_crs: Any = AUTO,
         geometry_column: str | None = None,
-        target_crs: Any = None,
         all_touched: bool = False,
         masked: bool = False,
         values: Values = "raw",
@@ -196,7 +76,7 @@ class Collection:
         progress: bool = False,
         timeout: float | None = None,
         batch_bytes: int | None = None,
-        **filters: Unpack[FilterKeywords],
+        **keywords: Unpack[ReadKeywords],
     ) -> Stream:
         """Start a read, and take its rows as they arrive.
 
@@ -213,8 +93,8 @@ class Collection:
         bands
             Names of the bands, in the order in which they come back; one may come as text.
         windows
-            Instead of geometries: ``(col_off, row_off, width, height)`` in pixels of each band's own grid, one or a
-            list. Parts outside a raster are cut off.
+            Instead of geometries: ``(col_off, row_off, width, height)`` in pixels of each band's own grid, or of the grid
+            of ``like``, one or a list. Parts outside a raster are cut off.
         layout
             ``"chips"``: a row is a block of pixels of one record and area. ``"records"``: a row is a record; areas
             then only filter.
@@ -226,8 +106,6 @@ class Collection:
             The column of a GeoDataFrame or table that holds the areas. None: the active geometry of a GeoDataFrame, the
             only column of a table that says it holds geometries (GeoArrow, GeoParquet), or the primary one of
             GeoParquet; a plain column of WKB has to be named.
-        target_crs
-            CRS of the pixels, as an EPSG number or text; None: each record's own.
         all_touched
             Keep every pixel that an area touches, instead of those whose centre lies inside.
         masked
@@ -247,8 +125,10 @@ class Collection:
             Seconds that the read may take; None: that of the connection.
         batch_bytes
             Size of a record batch to aim at; None: the server's choice.
-        **filters
-            More conditions on the records, on top of those of the collection; see `FilterKeywords`.
+        **keywords
+            The grid that the pixels come on, see `GridKeywords`: without any, each record's own; with any but
+            ``resampling`` alone, one for all. And more conditions on the records, on top of those of the collection, see
+            `FilterKeywords`.
 
         Raises
         ------
@@ -260,17 +140,34 @@ class Collection:
             No record matches, or none overlaps an area (a ValueError); not in the layout "records".
         RasterflightError
             Anything else that the server has to say, also while the rows are taken.
+
+        Warns
+        -----
+        UserWarning
+            The records are in several CRS, and were put in one that nobody chose; says which.
         """
         if layout == "records":
-            if bands is not None or windows is not None or target_crs is not None or masked or values != "raw":
+            grid, filters = divided(keywords)
+            if bands is not None or windows is not None or masked or values != "raw" or is_given(grid):
                 raise BadRequestError(
-                    "layout='records' reads no pixels: leave bands, windows, target_crs, masked and values out"
+                    "layout='records' reads no pixels: leave bands, windows, target_crs, masked and values out, and all "
+                    "else that is about their grid"
                 )
             request = self._request(LAYOUT_RECORDS, filter_message(filters, geometries, geometry_crs, geometry_column))
         elif layout == "chips":
-            where = where_from(geometries, windows, geometry_crs, geometry_column)
-            grid = grid_message(all_touched=all_touched, target_crs=target_crs, masked=masked, values=values)
-            request = self._chips_request(where, bands, filters, grid, on_error)
+            asked = self._pixels(
+                geometries,
+                bands,
+                keywords,
+                windows=windows,
+                geometry_crs=geometry_crs,
+                geometry_column=geometry_column,
+                all_touched=all_touched,
+                masked=masked,
+                values=values,
+                on_error=on_error,
+            )
+            request = asked.request
         else:
             raise BadRequestError(f"layout is {layout!r}, expected 'chips' or 'records'", field="layout")
         request.batch_bytes = batch_bytes or 0
@@ -284,7 +181,6 @@ class Collection:
         windows: Any = None,
         geometry_crs: Any = AUTO,
         geometry_column: str | None = None,
-        target_crs: Any = None,
         all_touched: bool = False,
         masked: bool = False,
         values: Values = "raw",
@@ -292,7 +188,7 @@ class Collection:
         max_concurrent: int = 50,
         progress: bool = False,
         timeout: float | None = None,
-        **filters: Unpack[FilterKeywords],
+        **keywords: Unpack[ReadKeywords],
     ) -> np.ndarray:
         """Read pixels into one array. The parameters are those of `read`.
 
@@ -305,9 +201,10 @@ class Collection:
         Returns
         -------
         numpy.ndarray
-            ``[N, H, W]`` for one band, ``[N, C, H, W]`` for several, in the dtype of the files. N counts pairs of
-            record and area, by record (datetime, id), then area. Pixels outside an area hold nodata, or 0. With
-            ``masked=True`` a ``numpy.ma.MaskedArray``.
+            ``[N, H, W]`` for one band, ``[N, C, H, W]`` for several, in the dtype of the files, or of what is resampled. N
+            counts pairs of record and area, by record (datetime, id), then area. Pixels outside an area hold nodata, or
+            0. On a grid (see `GridKeywords`) each sample covers all of its area, also where its record ends, so that
+            they are of one shape. With ``masked=True`` a ``numpy.ma.MaskedArray``.
 
         Raises
         ------
@@ -317,12 +214,21 @@ class Collection:
             The bands differ in dtype (a ValueError).
         """
         check_max_concurrent(max_concurrent)
-        names = band_names(bands)
-        where = where_from(geometries, windows, geometry_crs, geometry_column)
-        grid = grid_message(all_touched=all_touched, target_crs=target_crs, masked=masked, values=values)
-        request = self._chips_request(where, names, filters, grid, on_error)
-        with self._open(request, progress=progress, timeout=timeout) as stream:
-            return read_numpy(stream, names)
+        asked = self._pixels(
+            geometries,
+            bands,
+            keywords,
+            windows=windows,
+            geometry_crs=geometry_crs,
+            geometry_column=geometry_column,
+            all_touched=all_touched,
+            masked=masked,
+            values=values,
+            on_error=on_error,
+        )
+        asked.request.grid.whole_areas = asked.request.grid.common
+        with self._open(asked.request, progress=progress, timeout=timeout) as stream:
+            return read_numpy(stream, asked.bands)
 
     def get_gdf(
         self,
@@ -332,7 +238,6 @@ class Collection:
         windows: Any = None,
         geometry_crs: Any = AUTO,
         geometry_column: str | None = None,
-        target_crs: Any = None,
         all_touched: bool = False,
         masked: bool = False,
         values: Values = "raw",
@@ -340,7 +245,7 @@ class Collection:
         max_concurrent: int = 50,
         progress: bool = False,
         timeout: float | None = None,
-        **filters: Unpack[FilterKeywords],
+        **keywords: Unpack[ReadKeywords],
     ) -> Any:
         """Read pixels into a GeoDataFrame. The parameters are those of `read` and `get_numpy`.
 
@@ -349,8 +254,8 @@ class Collection:
         geopandas.GeoDataFrame
             A row per (record, area, band): ``record_id, datetime`` (UTC), ``cloud_cover, collection, geometry_id,
             geometry, band, data`` (2-D array in the dtype of the file; with ``masked=True`` a ``numpy.ma.MaskedArray``),
-            ``transform`` (affine.Affine of ``data``), then the other columns of a GeoDataFrame or table of areas. The frame has the CRS of the areas, or ``target_crs``.
-            Without areas, ``geometry`` is the outline of ``data``, in the CRS of the records.
+            ``transform`` (affine.Affine of ``data``), then the other columns of a GeoDataFrame or table of
+            areas. The frame has the CRS of the areas, or that asked for with ``target_crs`` or ``like``. Without areas, ``geometry`` is the outline of ``data``, in the CRS of the records.
             ``attrs["rasterflight_errors"]`` lists what is missing, if anything is.
 
         Raises
@@ -361,14 +266,21 @@ class Collection:
             There are no areas, and the records are in several CRS (a ValueError).
         """
         check_max_concurrent(max_concurrent)
-        names = band_names(bands)
-        where = where_from(geometries, windows, geometry_crs, geometry_column)
-        areas = where if isinstance(where, Areas) else None
-        check_columns(areas)
-        grid = grid_message(all_touched=all_touched, target_crs=target_crs, masked=masked, values=values)
-        request = self._chips_request(where, names, filters, grid, on_error)
-        with self._open(request, progress=progress, timeout=timeout) as stream:
-            return read_gdf(stream, names, areas, None if target_crs is None else crs_text(target_crs))
+        asked = self._pixels(
+            geometries,
+            bands,
+            keywords,
+            windows=windows,
+            geometry_crs=geometry_crs,
+            geometry_column=geometry_column,
+            all_touched=all_touched,
+            masked=masked,
+            values=values,
+            on_error=on_error,
+        )
+        check_columns(asked.areas)
+        with self._open(asked.request, progress=progress, timeout=timeout) as stream:
+            return read_gdf(stream, asked.bands, asked.areas, crs_of(asked.request.grid))
 
     def get_xarray(
         self,
@@ -378,17 +290,18 @@ class Collection:
         windows: Any = None,
         geometry_crs: Any = AUTO,
         geometry_column: str | None = None,
-        target_crs: Any = None,
         all_touched: bool = False,
         masked: bool = False,
         values: Values = "raw",
         xr_combine: Combine = "combine_first",
+        groupby: Groupby = "time",
         squeeze_geometry: bool = False,
+        chunks: Mapping[str, Any] | None = None,
         on_error: OnError = "raise",
         max_concurrent: int = 50,
         progress: bool = False,
         timeout: float | None = None,
-        **filters: Unpack[FilterKeywords],
+        **keywords: Unpack[ReadKeywords],
     ) -> Any:
         """Read pixels into a Dataset. The parameters are those of `read` and `get_numpy`.
 
@@ -400,17 +313,32 @@ class Collection:
             ``masked=True``, any pixel that is not masked).
             ``"merge"``: the same, but valid pixels that differ are an error. ``"merge_override"``: the first record
             wins wherever its window is, valid or not.
+        groupby
+            Which records make up one step of time. ``"time"``: those of the same time. ``"solar_day"``: those of the
+            same day by the sun, which is UTC moved by an hour for every 15 degrees of longitude of the middle of the
+            footprint, whole hours only (a footprint across the antimeridian counts as lying on it); the step has the
+            time of its first record. None: each record is a step of its own, and times may repeat.
         squeeze_geometry
             Drop the axis ``geometry`` when it has length 1.
+        chunks
+            Read later and in parts, with dask: sizes of the chunks along ``time``, ``y`` and ``x``, as
+            ``dask.array`` takes them (numbers, -1 for the whole, ``"auto"``). Steps of time that are not named are
+            chunks of their own, rows and columns that are not named one chunk. The Dataset is the same, but for its
+            arrays: each chunk is a ticket that is redeemed when it is computed, in a thread or in another process, with
+            a connection of its own and pinned to the snapshot of now. A token travels with the tickets if it was
+            given as ``token=``; otherwise the environment variable ``RASTERFLIGHT_TOKEN`` counts where the chunk is
+            computed. A server of `local` runs as long as the Dataset or its client, whichever lives longer.
 
         Returns
         -------
         xarray.Dataset
-            A variable per band, ``(time, geometry, y, x)`` in the dtype of the file, over the extent of all areas;
-            what no record covers holds nodata, or 0. ``time`` is UTC, ascending and unique (records without a time
-            are together at the end, as NaT), ``geometry`` the ids of the areas (1 for whole records), ``x`` and ``y``
-            pixel centres, ``record_id`` the records of each time. ``spatial_ref`` holds the CRS, as rioxarray reads
-            it. What the files say about a band is in the attributes of its variable: scale and offset (not applied),
+            A variable per band, ``(time, geometry, y, x)``, over the extent of all areas, or of the grid where ``bounds``
+            or ``like`` say it; what no record covers holds nodata, or 0. Where all rasters line up, pixels and dtype
+            are those of the files. Otherwise all are put on the finest grid, or on that of `GridKeywords`, as
+            ``resampling`` says, and so do the attributes ``resampling`` and ``overview_level`` (0: full resolution) of each
+            variable. ``time`` is UTC, ascending, and unique but with ``groupby=None`` (records without a time are at the
+            end, as NaT), ``geometry`` the ids of the areas (1 for whole records), ``x`` and ``y`` pixel centres,
+            ``record_id`` the records of each time. ``spatial_ref`` holds the CRS, as rioxarray reads it. What the files say about a band is in the attributes of its variable: scale and offset (not applied),
             unit, description, classes (``flag_values``, ``flag_meanings``), colour table (JSON text), and the tags that
             all files share, but for those whose names xarray uses itself or netCDF cannot hold. With ``masked=True``
             each band has a second variable, ``<band>_mask``: bool, True where the pixel is invalid or no record
@@ -420,7 +348,7 @@ class Collection:
         Raises
         ------
         GridMismatchError
-            The records are in several CRS, or on grids that do not line up (a ValueError).
+            The rasters cannot be put on one grid, since they are rotated or have no CRS or transform (a ValueError).
         NodataVariesError
             The records differ in nodata (a ValueError); not with ``masked=True`` or scaled values.
         ColumnCollisionError
@@ -431,172 +359,28 @@ class Collection:
             Areas far apart would make a large, almost empty result (a ValueError).
         """
         check_combine(xr_combine)
+        check_groupby(groupby)
         check_max_concurrent(max_concurrent)
-        where = where_from(geometries, windows, geometry_crs, geometry_column)
-        grid = grid_message(all_touched=all_touched, target_crs=target_crs, masked=masked, values=values)
-        request = self._chips_request(where, bands, filters, grid, on_error)
-        with self._open(request, progress=progress, timeout=timeout) as stream:
-            return read_xarray(stream, xr_combine, squeeze_geometry=squeeze_geometry)
-
-    def sample_points(
-        self,
-        points: Any,
-        bands: Bands,
-        *,
-        geometry_column: str | None = None,
-        x_column: str | None = None,
-        y_column: str | None = None,
-        geometry_crs: Any = AUTO,
-        match: Match = "all",
-        max_distance_pixels: int = 0,
-        return_neighbourhood: Neighbourhood = "off",
-        masked: bool = False,
-        values: Values = "raw",
-        on_error: OnError = "raise",
-        max_concurrent: int = 50,
-        progress: bool = False,
-        timeout: float | None = None,
-        **filters: Unpack[FilterKeywords],
-    ) -> pa.Table:
-        """Read the pixels that contain some points. The parameters that are not here are those of `read`.
-
-        Parameters
-        ----------
-        points
-            A tuple ``(x, y)``, an array of shape (n, 2), a Shapely Point, WKB bytes, a GeoJSON dict, a list of these, a
-            GeoSeries or GeoDataFrame, a pandas DataFrame, an Arrow array, or any table or stream with
-            ``__arrow_c_stream__`` (pyarrow, Polars, DuckDB).
-        geometry_column
-            The column of a table that holds the points; None: the only one that says that it holds geometries.
-        x_column, y_column
-            Instead, the columns of a table that hold the coordinates.
-        geometry_crs
-            CRS of the points. ``"auto"``: what a table says, and it must; for everything else lon/lat (OGC:CRS84).
-        match
-            ``"all"``: a row for each record that holds a point. ``"latest"``: one for each point and band, that of the
-            newest record with a valid value there (of the newest record, where none has one); records without a time
-            are the oldest.
-        max_distance_pixels
-            Where the pixel of a point is invalid (what ``rasterio``'s ``read_masks`` has 0 for, or NaN), take the
-            nearest valid one of those up to so many columns and rows away: nearest by the distance from the point to the
-            pixel's rectangle, and of several the first in reading order. Where none is valid, the pixel itself.
-        return_neighbourhood
-            ``"always"``: each row carries the ``(2 * max_distance_pixels + 1) ** 2`` pixels around its own;
-            ``"if_center_nodata"``: only rows whose own pixel is invalid, null in the others.
-        masked
-            Values that are invalid are null.
-
-        Returns
-        -------
-        pyarrow.Table
-            A row per (point, record, band), by record (datetime, id), then point, then band: ``point_index`` (int64, from
-            0), ``point_x, point_y`` (float64, as given), ``point_crs`` (int32, EPSG code; null if there is none),
-            ``record_id``, ``datetime`` (timestamp[us], UTC), ``collection, band, value`` (float64), ``raster_crs``
-            (int32), ``neighbourhood_values`` (list of float64, row by row from the top left, null outside of the
-            raster), if asked for, then the other columns of a table of points. Points that no record holds have no
-            row; a point belongs to the rasters that contain it. No rows: the schema is the same. More points
-            than `rasterflight_protocol.limits` allows at once are answered set by set, each in this order. What is
-            missing, if anything is, stands in the schema's metadata as JSON, under ``rasterflight_errors``.
-
-        Raises
-        ------
-        BadGeometryError
-            A point is missing, not finite, or no point (a ValueError); counts from 0.
-        ColumnCollisionError
-            A column of the points has the name of one of these (a ValueError).
-        UnsupportedLayoutError
-            A raster is rotated, has no CRS, or holds complex numbers.
-        """
-        check_max_concurrent(max_concurrent)
-        with self.read_points(
-            points,
+        asked = self._pixels(
+            geometries,
             bands,
-            geometry_column=geometry_column,
-            x_column=x_column,
-            y_column=y_column,
+            keywords,
+            windows=windows,
             geometry_crs=geometry_crs,
-            match=match,
-            max_distance_pixels=max_distance_pixels,
-            return_neighbourhood=return_neighbourhood,
+            geometry_column=geometry_column,
+            all_touched=all_touched,
             masked=masked,
             values=values,
             on_error=on_error,
-            progress=progress,
-            timeout=timeout,
-            **filters,
-        ) as stream:
-            return read_samples(stream)
-
-    def read_points(
-        self,
-        points: Any,
-        bands: Bands,
-        *,
-        geometry_column: str | None = None,
-        x_column: str | None = None,
-        y_column: str | None = None,
-        geometry_crs: Any = AUTO,
-        match: Match = "all",
-        max_distance_pixels: int = 0,
-        return_neighbourhood: Neighbourhood = "off",
-        masked: bool = False,
-        values: Values = "raw",
-        on_error: OnError = "raise",
-        progress: bool = False,
-        timeout: float | None = None,
-        batch_bytes: int | None = None,
-        **filters: Unpack[FilterKeywords],
-    ) -> Stream:
-        """Start to read the pixels that contain some points, and take their rows as they arrive.
-
-        The parameters and rows are those of `sample_points`. Neither the points nor the rows need to fit in memory: a
-        stream of points (``pyarrow.RecordBatchReader``, or anything with ``__arrow_c_stream__``) is taken as the rows are.
-        With ``on_error="skip"`` a record that fails has a row of its own with the column ``error``.
-        """
-        names = band_names(bands)
-        options = points_message(match, max_distance_pixels, return_neighbourhood)
-        sets = point_sets(
-            points,
-            size=points_at_once(max_distance_pixels, len(names)),
-            geometry_crs=geometry_crs,
-            geometry_column=geometry_column,
-            x_column=x_column,
-            y_column=y_column,
         )
-        first = next(sets)
-        request = self._request(LAYOUT_POINTS, filter_message(filters))
-        request.bands.extend(names)
-        request.points.CopyFrom(options)
-        request.points.crs = first.crs
-        request.grid.CopyFrom(grid_message(all_touched=False, target_crs=None, masked=masked, values=values))
-        request.on_error = on_error_value(on_error)
-        request.batch_bytes = batch_bytes or 0
-        bar = Bar(self._name) if progress else None
-        reader = PointsReader(self._connection, request, chain([first], sets), timeout)
-        return Stream(reader, self._connection.url, bar, self._owner)
-
-    def _chips_request(
-        self,
-        where: Areas | Windows | None,
-        bands: Bands | None,
-        filters: FilterKeywords,
-        grid: GridOptions,
-        on_error: OnError = "raise",
-    ) -> ReadRequest:
-        request = self._request(LAYOUT_CHIPS, filter_message(filters))
-        request.bands.extend(band_names(bands))
-        request.grid.CopyFrom(grid)
-        request.on_error = on_error_value(on_error)
-        if isinstance(where, Areas):
-            request.geometries.CopyFrom(where.message)
-        elif where is not None:
-            request.windows.CopyFrom(where)
-        return request
-
-    def _request(self, layout: Any, added: Filter | None) -> ReadRequest:
-        filters = self._filters if added is None else (*self._filters, added)
-        return ReadRequest(collection=self._name, layout=layout, filters=filters)
-
-    def _open(self, request: ReadRequest, *, progress: bool, timeout: float | None) -> Stream:
-        bar = Bar(self._name) if progress else None
-        return open_stream(self._connection, request, timeout, bar, self._owner)
+        asked.request.grid.common = True
+        assembly = Assembly(xr_combine, groupby, self._longitudes, whole_grid=is_whole(asked.request.grid))
+        if chunks is None:
+            with self._open(asked.request, progress=progress, timeout=timeout) as stream:
+                dataset = read_xarray(stream, assembly)
+        else:
+            check_lazy(asked.request, chunks, progress=progress)
+            source = self._source(timeout)
+            with self._open(outlines_of(asked.request), timeout=timeout) as stream:
+                dataset = plan_xarray(stream, asked.request, assembly, chunks=chunks, source=source)
+        return dataset.squeeze("geometry") if squeeze_geometry and dataset.sizes["geometry"] == 1 else dataset

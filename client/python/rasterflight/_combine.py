@@ -46,16 +46,26 @@ class Layer:
         Knows nodata.
     combine
         See `Collection.get_xarray`.
+    origin
+        The place of the whole result, when ``pixels`` are a part of it.
     """
 
     def __init__(
-        self, pixels: np.ndarray, mask: np.ndarray | None, extent: Place, band: BandField, combine: Combine
+        self,
+        pixels: np.ndarray,
+        mask: np.ndarray | None,
+        extent: Place,
+        band: BandField,
+        *,
+        combine: Combine,
+        origin: Place | None = None,
     ) -> None:
         self._pixels = pixels
         self._mask = mask
         self._extent = extent
         self._band = band
         self._combine = combine
+        self._origin = origin or extent
         self._chips: list[tuple[Chip, Place]] = []
         self._worth: np.ndarray | None = None
 
@@ -113,8 +123,8 @@ class Layer:
         values = [self._value(*earlier, y, x) for earlier in self._chips]
         other, value = next((record, value) for record, value in values if record)
         raise MergeConflictError(
-            f"records {other} and {chip.record_id} differ in {self._band.name} at row {y - self._extent.row}, column "
-            f"{x - self._extent.col} of the result: {value} and {self._value(chip, place, y, x)[1]}",
+            f"records {other} and {chip.record_id} differ in {self._band.name} at row {y - self._origin.row}, column "
+            f"{x - self._origin.col} of the result: {value} and {self._value(chip, place, y, x)[1]}",
             hint="xr_combine='combine_first' takes the first",
         )
 

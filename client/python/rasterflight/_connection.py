@@ -1,8 +1,10 @@
 """One Flight connection: where it goes, what each call carries, and whose errors come out."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +18,26 @@ from rasterflight_protocol import pack
 from rasterflight_protocol.v1.plan_pb2 import Upload
 from rasterflight_protocol.v1.read_pb2 import ReadRequest
 
+_TOKEN = "RASTERFLIGHT_TOKEN"  # noqa: S105 - the name of a variable
 SCHEMES = ("grpc", "grpc+tcp", "grpc+tls", "grpc+unix")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """All that it takes to connect to a server, from any process."""
+
+    url: str
+    #: As the caller gave it.
+    token: str | None = field(default=None, repr=False)
+    timeout: float | None = None
+    #: Without a token, send the one in the environment of the process, if there is one.
+    from_environment: bool = False
+
+    def connect(self) -> "Connection":
+        """Connect as before."""
+        return Connection(
+            self.url, token=self.token, timeout=self.timeout, token_from_environment=self.from_environment
+        )
 
 
 class Connection:
@@ -30,6 +51,8 @@ class Connection:
         Sent with every call as ``authorization: Bearer``.
     timeout
         Seconds that a call may take, a stream as a whole; None: no limit.
+    token_from_environment
+        Without a token, send the one in the environment variable ``RASTERFLIGHT_TOKEN``, if there is one.
 
     Raises
     ------
@@ -37,8 +60,19 @@ class Connection:
         The URL has another scheme, or carries credentials; the token or the timeout cannot be used.
     """
 
-    def __init__(self, url: str, *, token: str | None = None, timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout: float | None = None,
+        token_from_environment: bool = False,
+    ) -> None:
         _check_url(url)
+        #: How to get here again; without what the environment said.
+        self.address = Address(url, token, timeout, token_from_environment)
+        if token is None and token_from_environment:
+            token = os.environ.get(_TOKEN) or None
         # not shown: an error must not carry the token into a log
         if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
             raise ValueError("the token is empty, or has characters that a header cannot carry")

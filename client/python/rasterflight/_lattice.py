@@ -110,6 +110,13 @@ class Lattice:
                 f = _transform(chip)[5]
         return a, b, c, d, e, f
 
+    def bounds(self, place: Place) -> tuple[float, float, float, float]:
+        """Give the extent of some pixels: minx, miny, maxx, maxy."""
+        a, _, c, _, e, f = _transform(self.first)
+        x = sorted((c + a * place.col, c + a * (place.col + place.width)))
+        y = sorted((f + e * place.row, f + e * (place.row + place.height)))
+        return x[0], y[0], x[1], y[1]
+
     def _names(self, chip: Chip, bands: Iterable[str]) -> tuple[str, str]:
         one, other = f"record {self.first.record_id}", f"record {chip.record_id}"
         if one != other:

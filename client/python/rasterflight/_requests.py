@@ -4,31 +4,27 @@ import datetime as dt
 import json
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 import numpy as np
 
 from rasterflight._boxes import bbox_from
-from rasterflight._crs import AUTO, crs_text
+from rasterflight._crs import AUTO
 from rasterflight._geometries import Areas, areas_from
+from rasterflight._grids import GridKeywords
 from rasterflight.errors import BadRequestError
 from rasterflight_protocol.v1.read_pb2 import (
     ON_ERROR_RAISE,
     ON_ERROR_SKIP,
-    VALUES_RAW,
-    VALUES_SCALED,
     DateRange,
     Filter,
-    GridOptions,
     Window,
     Windows,
 )
 
 Day = str | dt.date | np.datetime64 | None
 OnError = Literal["raise", "skip"]
-Values = Literal["raw", "scaled"]
 _ON_ERROR = {"raise": ON_ERROR_RAISE, "skip": ON_ERROR_SKIP}
-_VALUES = {"raw": VALUES_RAW, "scaled": VALUES_SCALED}
 _SERVER_SIDE = frozenset(["backend", "cloud_config", "data_source"])
 
 
@@ -54,6 +50,24 @@ class FilterKeywords(TypedDict, total=False):
     matches, and neither does NOT of it: ask with IS NULL."""
 
 
+class ReadKeywords(GridKeywords, FilterKeywords, total=False):
+    """What reads of pixels take besides: the grid, and which records take part."""
+
+
+def divided(keywords: ReadKeywords) -> tuple[GridKeywords, FilterKeywords]:
+    """Tell the keywords of a read apart.
+
+    Raises
+    ------
+    TypeError
+        There is no such keyword.
+    """
+    _check_names(keywords, ReadKeywords.__annotations__)
+    grid = {name: value for name, value in keywords.items() if name in GridKeywords.__annotations__}
+    filters = {name: value for name, value in keywords.items() if name not in grid}
+    return cast("GridKeywords", grid), cast("FilterKeywords", filters)
+
+
 def filter_message(
     keywords: Mapping[str, Any], geometries: Any = None, geometry_crs: Any = AUTO, geometry_column: str | None = None
 ) -> Filter | None:
@@ -66,7 +80,7 @@ def filter_message(
     BadRequestError
         A value cannot be used; the rest is the server's to check.
     """
-    _check_names(keywords)
+    _check_names(keywords, FilterKeywords.__annotations__)
     message = Filter()
     given = {name: value for name, value in keywords.items() if value is not None}
     if "cloud_cover_lt" in given:
@@ -153,24 +167,6 @@ def _window(item: Any, number: int) -> Window:
     )
 
 
-def grid_message(*, all_touched: bool, target_crs: Any, masked: bool, values: str) -> GridOptions:
-    """Say how pixels are taken from the grid.
-
-    Raises
-    ------
-    BadRequestError
-        ``values`` is neither ``"raw"`` nor ``"scaled"``.
-    """
-    if values not in _VALUES:
-        raise BadRequestError(f"values is {values!r}, expected 'raw' or 'scaled'", field="values")
-    return GridOptions(
-        all_touched=all_touched,
-        target_crs="" if target_crs is None else crs_text(target_crs),
-        masked=masked,
-        values=_VALUES[values],
-    )
-
-
 def on_error_value(on_error: str) -> Any:
     """Read ``on_error``.
 
@@ -184,13 +180,14 @@ def on_error_value(on_error: str) -> Any:
     return _ON_ERROR[on_error]
 
 
-def _check_names(keywords: Mapping[str, Any]) -> None:
+def _check_names(keywords: Iterable[str], accepted: Mapping[str, Any]) -> None:
     for name in sorted(_SERVER_SIDE.intersection(keywords)):
         raise TypeError(f"{name}= is not for a read: it is configuration of the collection on the server")
-    unknown = sorted(set(keywords) - FilterKeywords.__annotations__.keys())
-    if unknown:
-        accepted = ", ".join(FilterKeywords.__annotations__)
-        raise TypeError(f"unexpected keyword {', '.join(unknown)}; filters are: {accepted}")
+    if unknown := sorted(set(keywords) - accepted.keys()):
+        filters = ", ".join(FilterKeywords.__annotations__)
+        grid = ", ".join(name for name in GridKeywords.__annotations__ if name in accepted)
+        told = f"filters are: {filters}" + (f"; for the grid: {grid}" if grid else "")
+        raise TypeError(f"unexpected keyword {', '.join(unknown)}; {told}")
 
 
 def _expression(where: Any) -> str:

@@ -13,7 +13,8 @@ CRS_KEY = b"rasterflight:crs"
 SNAPSHOT_KEY = b"rasterflight:snapshot"
 #: Key of the schema metadata that tells, as JSON, of the one grid that all chips are on, where there is one: ``crs``, ``transform``,
 #: ``width`` and ``height`` of the extent of all records on it, ``resampling`` and ``levels`` of each band that was put on it
-#: (0: full resolution, n: the n-th overview), and ``source_crs``, the number of records in each CRS.
+#: (0: full resolution, n: the n-th overview), ``source_crs``, the number of records in each CRS, and ``resolution`` and ``anchor``
+#: (x, y): with ``crs``, these ask for the same pixels again, whichever records take part.
 GRID_KEY = b"rasterflight:grid"
 #: Key of the schema metadata by which areas that go up say how many they are, so that a part is not taken for the whole.
 AREAS_KEY = b"rasterflight:areas"

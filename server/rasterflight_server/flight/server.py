@@ -21,9 +21,9 @@ from rasterflight_server.flight.actions import ACTIONS, run_action
 from rasterflight_server.flight.boundary import guard
 from rasterflight_server.flight.calls import CallFactory, caller, request_id
 from rasterflight_server.flight.exchange import PointsExchange
-from rasterflight_server.flight.service import Service, is_records, shard_requests
+from rasterflight_server.flight.service import Service, is_outlines, is_records, shard_requests
 from rasterflight_server.flight.uploads import receive_areas
-from rasterflight_server.plan.estimate import estimate, estimate_points
+from rasterflight_server.plan.estimate import estimate, estimate_outlines, estimate_points
 from rasterflight_server.plan.planner import plan_read
 from rasterflight_server.plan.request import Request
 from rasterflight_server.plan.sampling import PointPlan
@@ -202,14 +202,15 @@ def _chips_info(collection: Collection, request: Request, descriptor: fl.FlightD
     whole = plan_read(collection, request)
     plan = whole.shard()
     endpoints = [request.message] if request.shard_count > 1 else shard_requests(plan)
+    told = (estimate_outlines if is_outlines(request) else estimate)(plan)
     return fl.FlightInfo(
         plan_schema(whole),
         descriptor,
         [_endpoint(message) for message in endpoints],
-        total_records=plan.rows,
-        total_bytes=plan.nbytes,
+        total_records=told.rows,
+        total_bytes=told.bytes_to_receive,
         ordered=True,
-        app_metadata=estimate(plan).SerializeToString(),
+        app_metadata=told.SerializeToString(),
     )
 
 

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from rasterflight_protocol import ErrorCode, TicketError, unpack
-from rasterflight_protocol.v1.read_pb2 import LAYOUT_RECORDS, ReadRequest, Shard
+from rasterflight_protocol.v1.read_pb2 import LAYOUT_OUTLINES, LAYOUT_RECORDS, ReadRequest, Shard
 from rasterflight_server.catalog import Collection
 from rasterflight_server.encode.budget import LookaheadBudget
+from rasterflight_server.encode.outlines import OutlinesStream
 from rasterflight_server.encode.sampling import PointsStream
 from rasterflight_server.encode.stream import ChipsStream
 from rasterflight_server.errors import RequestError
@@ -101,8 +102,14 @@ class Service:
         """The stream of values at points that answers a request."""
         return PointsStream(PointPlan(collection, request), self.workers, self._budget)
 
-    def pixels(self, collection: Collection, request: Request) -> ChipsStream | PointsStream:
-        """The stream that answers a request for anything that is read from files."""
+    def outlines(self, collection: Collection, request: Request) -> OutlinesStream:
+        """The stream that tells where the pixels of a request lie."""
+        return OutlinesStream(plan_read(collection, request).shard())
+
+    def pixels(self, collection: Collection, request: Request) -> ChipsStream | OutlinesStream | PointsStream:
+        """The stream that answers a request for pixels, or for where they are."""
+        if is_outlines(request):
+            return self.outlines(collection, request)
         return (self.chips if request.points is None else self.points)(collection, request)
 
     @contextmanager
@@ -137,3 +144,8 @@ def _pinned(message: ReadRequest, snapshot: str, index: int, count: int) -> Read
 def is_records(request: Request) -> bool:
     """Whether the request asks for rows of the index instead of pixels."""
     return request.layout == LAYOUT_RECORDS
+
+
+def is_outlines(request: Request) -> bool:
+    """Whether the request asks where chips lie instead of what they hold."""
+    return request.layout == LAYOUT_OUTLINES

@@ -31,7 +31,19 @@ def estimate(plan: ReadPlan) -> Plan:
         bytes_to_fetch=stored,
         bytes_to_receive=plan.nbytes,
         crs=plan.crs,
-        levels=[BandLevels(band=band, levels=levels) for band, levels in plan.levels.items()],
+        levels=_levels(plan),
+    )
+
+
+def estimate_outlines(plan: ReadPlan) -> Plan:
+    """Count records, chips and rows of a plan of which only the outlines are read."""
+    return Plan(
+        snapshot=plan.collection.snapshot,
+        records=len(plan.records),
+        chips=plan.chips,
+        rows=sum(1 if record.error else sum(len(cut.windows) for cut in record.cuts) for record in plan.records),
+        crs=plan.crs,
+        levels=_levels(plan),
     )
 
 
@@ -102,3 +114,7 @@ def _stored(asset: Asset, number: int, samples: list[int], wanted: npt.NDArray[n
     lengths = counts[planes][:, wanted.reshape(-1)].reshape(-1)
     found: npt.NDArray[np.int64] = lengths[lengths > 0].astype(np.int64)
     return found
+
+
+def _levels(plan: ReadPlan) -> list[BandLevels]:
+    return [BandLevels(band=band, levels=levels) for band, levels in plan.levels.items()]

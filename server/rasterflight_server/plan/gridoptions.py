@@ -9,7 +9,7 @@ from affine import Affine
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1 import read_pb2
-from rasterflight_protocol.v1.read_pb2 import GridOptions, TargetGrid
+from rasterflight_protocol.v1.read_pb2 import BBox, GridOptions, TargetGrid
 from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.crs import parse_crs
 from rasterflight_server.types import Grid
@@ -47,6 +47,8 @@ class Target:
     anchor: Pair | None
     grid: Grid | None
     whole_areas: bool
+    #: Nothing outside of this is wanted.
+    part: Box | None
 
     @property
     def asked(self) -> bool:
@@ -73,7 +75,7 @@ def parse_target(options: GridOptions, bands: Sequence[str]) -> Target:
         Naming the field at fault.
     """
     grid = _grid(options.grid) if options.HasField("grid") else None
-    bounds = _bounds(options) if options.HasField("bounds") else None
+    bounds = _box(options.bounds, "grid.bounds") if options.HasField("bounds") else None
     if grid is not None:
         given = {"target_crs": options.target_crs, "resolution": options.resolution, "bounds": bounds}
         for field, value in (given | {"anchor": options.anchor}).items():
@@ -98,6 +100,7 @@ def parse_target(options: GridOptions, bands: Sequence[str]) -> Target:
         anchor=_pair(options.anchor, "grid.anchor", positive=False),
         grid=grid,
         whole_areas=options.whole_areas,
+        part=_box(options.part, "grid.part") if options.HasField("part") else None,
     )
     if target.whole_areas and not target.asked:
         raise _bad("grid.whole_areas", "it takes a grid that goes on where records end", "say common, or target_crs")
@@ -119,10 +122,10 @@ def _grid(message: TargetGrid) -> Grid:
     return Grid(message.width, message.height, transform, parse_crs(message.crs, "grid.grid.crs").name)
 
 
-def _bounds(options: GridOptions) -> Box:
-    box = options.bounds.minx, options.bounds.miny, options.bounds.maxx, options.bounds.maxy
+def _box(message: BBox, field: str) -> Box:
+    box = message.minx, message.miny, message.maxx, message.maxy
     if not all(map(math.isfinite, box)) or box[0] >= box[2] or box[1] >= box[3]:
-        raise _bad("grid.bounds", f"{box} is no extent", "the order is minx, miny, maxx, maxy")
+        raise _bad(field, f"{box} is no extent", "the order is minx, miny, maxx, maxy")
     return box
 
 

@@ -14,6 +14,7 @@ from rasterflight_server.plan.cutouts import GridCut
 from rasterflight_server.plan.request import Request
 from rasterflight_server.plan.windows import geometry_windows, part_windows
 from rasterflight_server.types import Grid
+from rasterflight_server.types.lonlat import Box
 
 Ints = npt.NDArray[np.int64]
 
@@ -28,18 +29,38 @@ def cut_out(request: Request, whole: GridCut, areas: Ints) -> GridCut:
     areas
         0-based numbers of the areas that the record may have pixels of.
     """
-    if not len(whole.windows) or (request.areas is None and request.windows is None):
+    if not len(whole.windows):
         return whole
+    cut = whole if request.areas is None and request.windows is None else _cut_areas(request, whole, areas)
+    return cut if request.target.part is None else _cut_off(cut, request.target.part)
+
+
+def _cut_areas(request: Request, whole: GridCut, areas: Ints) -> GridCut:
     if request.areas is not None:
         numbers, windows = areas, _windows(request.areas, areas, whole.grid, beyond=request.target.whole_areas)
     else:
         windows = np.array(request.windows, dtype=np.int64).reshape(-1, 4)
         numbers = np.arange(len(windows))
     common = _intersections(windows, whole.windows[0])
-    overlap = (common[:, 2] > 0) & (common[:, 3] > 0)
+    overlap = _has_pixels(common)
     return replace(
         whole, numbers=numbers[overlap], windows=(windows if request.target.whole_areas else common)[overlap]
     )
+
+
+def _cut_off(cut: GridCut, part: Box) -> GridCut:
+    """Leave only what lies in an extent."""
+    inverse = ~cut.grid.transform
+    cols = sorted(round(inverse.a * x + inverse.c) for x in part[0::2])
+    rows = sorted(round(inverse.e * y + inverse.f) for y in part[1::2])
+    limit = np.array([cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0]], dtype=np.int64)
+    windows = _intersections(cut.windows, limit)
+    inside = _has_pixels(windows)
+    return replace(cut, numbers=cut.numbers[inside], windows=windows[inside])
+
+
+def _has_pixels(windows: Ints) -> npt.NDArray[np.bool_]:
+    return np.asarray((windows[:, 2] > 0) & (windows[:, 3] > 0))
 
 
 def _intersections(windows: Ints, limit: Ints) -> Ints:

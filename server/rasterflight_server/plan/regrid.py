@@ -84,6 +84,8 @@ class Regrid:
             "transform": list(whole.transform[:6]),
             "width": whole.width,
             "height": whole.height,
+            "resolution": list(self._lattice.resolution),
+            "anchor": list(self._lattice.anchor),
             "resampling": {self._bands[column]: method.value for column, method in sorted(self._methods.items())},
             "levels": self.levels(),
             "source_crs": dict(crs_counts(self._records)),

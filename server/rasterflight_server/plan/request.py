@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1.read_pb2 import (
     LAYOUT_CHIPS,
+    LAYOUT_OUTLINES,
     LAYOUT_POINTS,
     LAYOUT_RECORDS,
     LAYOUT_UNSPECIFIED,
@@ -122,11 +123,11 @@ def parse_request(message: ReadRequest, uploads: FindUpload = no_uploads) -> Req
 def _layout(message: ReadRequest) -> Layout:
     if message.layout == LAYOUT_UNSPECIFIED:
         return LAYOUT_CHIPS
-    if message.layout not in (LAYOUT_CHIPS, LAYOUT_RECORDS, LAYOUT_POINTS):
+    if message.layout not in (LAYOUT_CHIPS, LAYOUT_RECORDS, LAYOUT_POINTS, LAYOUT_OUTLINES):
         raise _bad(
             f"layout {message.layout} is not known to this server",
             "layout",
-            "use LAYOUT_CHIPS, LAYOUT_RECORDS or LAYOUT_POINTS",
+            "use LAYOUT_CHIPS, LAYOUT_RECORDS, LAYOUT_POINTS or LAYOUT_OUTLINES",
         )
     return message.layout
 
@@ -137,7 +138,7 @@ def _check_use(message: ReadRequest, layout: Layout) -> None:
     if layout == LAYOUT_RECORDS and (message.bands or where in ("windows", "points")):
         field = "bands" if message.bands else str(where)
         raise _bad(f"the records layout has no use for {field}", field, "leave the field out, or ask for chips")
-    if layout == LAYOUT_CHIPS and where == "points":
+    if layout in (LAYOUT_CHIPS, LAYOUT_OUTLINES) and where == "points":
         raise _bad("points are for the points layout", "points", "ask for LAYOUT_POINTS, or for areas or windows")
     if layout == LAYOUT_POINTS:
         if where != "points":

@@ -40,6 +40,7 @@ class Layout(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LAYOUT_CHIPS: _ClassVar[Layout]
     LAYOUT_RECORDS: _ClassVar[Layout]
     LAYOUT_POINTS: _ClassVar[Layout]
+    LAYOUT_OUTLINES: _ClassVar[Layout]
 
 class OnError(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -66,6 +67,7 @@ LAYOUT_UNSPECIFIED: Layout
 LAYOUT_CHIPS: Layout
 LAYOUT_RECORDS: Layout
 LAYOUT_POINTS: Layout
+LAYOUT_OUTLINES: Layout
 ON_ERROR_UNSPECIFIED: OnError
 ON_ERROR_RAISE: OnError
 ON_ERROR_SKIP: OnError
@@ -197,7 +199,7 @@ class DateRange(_message.Message):
     def __init__(self, start: _Optional[str] = ..., end: _Optional[str] = ...) -> None: ...
 
 class GridOptions(_message.Message):
-    __slots__ = ("all_touched", "target_crs", "masked", "values", "resolution", "resampling", "band_resampling", "common", "bounds", "anchor", "grid", "whole_areas")
+    __slots__ = ("all_touched", "target_crs", "masked", "values", "resolution", "resampling", "band_resampling", "common", "bounds", "anchor", "grid", "whole_areas", "part")
     class BandResamplingEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -217,6 +219,7 @@ class GridOptions(_message.Message):
     ANCHOR_FIELD_NUMBER: _ClassVar[int]
     GRID_FIELD_NUMBER: _ClassVar[int]
     WHOLE_AREAS_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
     all_touched: bool
     target_crs: str
     masked: bool
@@ -229,7 +232,8 @@ class GridOptions(_message.Message):
     anchor: _containers.RepeatedScalarFieldContainer[float]
     grid: TargetGrid
     whole_areas: bool
-    def __init__(self, all_touched: bool = ..., target_crs: _Optional[str] = ..., masked: bool = ..., values: _Optional[_Union[Values, str]] = ..., resolution: _Optional[_Iterable[float]] = ..., resampling: _Optional[_Union[Resampling, str]] = ..., band_resampling: _Optional[_Mapping[str, Resampling]] = ..., common: bool = ..., bounds: _Optional[_Union[BBox, _Mapping]] = ..., anchor: _Optional[_Iterable[float]] = ..., grid: _Optional[_Union[TargetGrid, _Mapping]] = ..., whole_areas: bool = ...) -> None: ...
+    part: BBox
+    def __init__(self, all_touched: bool = ..., target_crs: _Optional[str] = ..., masked: bool = ..., values: _Optional[_Union[Values, str]] = ..., resolution: _Optional[_Iterable[float]] = ..., resampling: _Optional[_Union[Resampling, str]] = ..., band_resampling: _Optional[_Mapping[str, Resampling]] = ..., common: bool = ..., bounds: _Optional[_Union[BBox, _Mapping]] = ..., anchor: _Optional[_Iterable[float]] = ..., grid: _Optional[_Union[TargetGrid, _Mapping]] = ..., whole_areas: bool = ..., part: _Optional[_Union[BBox, _Mapping]] = ...) -> None: ...
 
 class TargetGrid(_message.Message):
     __slots__ = ("crs", "transform", "width", "height")
