@@ -298,7 +298,7 @@ def test_the_same_errors(made: ServerProcess, raw: fl.FlightClient, way: str) ->
         with pytest.raises(rf.errors.CrsRequiredError, match="not a CRS that PROJ knows") as caught:
             collection.get_numpy(good, geometry_crs="EPSG:1", bands=["B1"])
         assert caught.value.field == "geometries.crs"
-        with pytest.raises(rf.NoDataFound, match="none overlaps the geometries"):
+        with pytest.raises(rf.NoDataFound, match="of the 2 records overlaps the geometries"):
             collection.get_gdf([shapely.box(1, 1, 2, 2)], bands=["B1"])
         with pytest.raises(rf.errors.UnknownBandError):
             collection.plan(good, geometry_crs=UTM, bands=["B9"])

@@ -117,7 +117,8 @@ def test_areas_are_cut_out_of_the_warped_raster(one_client: rf.Client, data: Pat
         ) as vrt:  # fmt: skip
             shape = rasterio.warp.transform_geom("EPSG:4326", vrt.crs, shapely.geometry.mapping(area))
             window = rasterio.features.geometry_window(vrt, [shape])
-            truth = vrt.read(layer.index, window=window)
+            # as a whole: what a VRT approximates in a window is a little different from what it does there in the whole
+            truth = vrt.read(layer.index)[window.toslices()]
             of_window = vrt.window_transform(window)
             outside = rasterio.features.geometry_mask([shape], truth.shape, of_window)
             truth[outside] = 0 if nodata is None else nodata
@@ -213,20 +214,20 @@ def test_the_overview_that_rasterio_takes(
 def test_pixels_do_not_depend_on_how_they_are_asked_for(pyramid: tuple[FileServer, ServerProcess]) -> None:
     """Windows of a grid, small batches and areas give the pixels of the whole."""
     _, server = pyramid
-    grid = {"crs": "EPSG:32632", "transform": (23.0, 0, 75_000, 0, -19.0, 5_740_000), "width": 700, "height": 800}
+    grid = {"crs": "EPSG:32632", "transform": (23.0, 0, 80_000, 0, -19.0, 5_718_000), "width": 600, "height": 640}
     with rf.connect(server.url) as client:
         made = client.collection("made")
         [whole] = made.get_gdf(bands="B", like=grid, resampling="cubic").data
-        full = np.full((800, 700), np.nan, np.float32)
+        full = np.full((640, 600), np.nan, np.float32)
         place(full, only_chip(made, bands="B", like=grid, resampling="cubic"), grid["transform"])
         assert np.count_nonzero(~np.isnan(whole)) == np.count_nonzero(~np.isnan(full)) > 100_000
-        windows = [(col, row, 100, 160) for row in range(0, 800, 160) for col in range(0, 700, 100)]
+        windows = [(col, row, 100, 160) for row in range(0, 640, 160) for col in range(0, 600, 100)]
         parts = np.full_like(full, np.nan)
         with made.read(bands="B", like=grid, resampling="cubic", windows=windows, batch_bytes=1 << 16) as stream:
             for chip in stream.chips():
                 place(parts, chip, grid["transform"])
         assert np.array_equal(parts, full, equal_nan=True)
-        box = shapely.box(77_000, 5_728_000, 80_000, 5_732_000)
+        box = shapely.box(86_000, 5_709_000, 89_000, 5_713_000)
         cut = only_chip(made, bands="B", like=grid, resampling="cubic", geometries=box, geometry_crs=32632)
         of_area = np.full_like(full, np.nan)
         place(of_area, cut, grid["transform"])

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1.read_pb2 import Geometries
 from rasterflight_server.errors import RequestError
-from rasterflight_server.plan import planner
+from rasterflight_server.plan import selection
 from rasterflight_server.plan.areas import Areas
-from rasterflight_server.plan.planner import select
+from rasterflight_server.plan.selection import select
 
 #: Few values, so that polygons touch, share borders, and cross themselves.
 COORDINATE = st.integers(-6, 6).map(float)
@@ -77,7 +77,7 @@ def test_the_join_is_that_of_all_pairs(
         if meets(footprint, shapes) and (filtering is None or meets(footprint, filtering))
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planner, "_PAIRS_TOGETHER", together)
+        patch.setattr(selection, "_PAIRS_TOGETHER", together)
         found = selected(footprints, areas_of(shapes), *([areas_of(filtering)] if filtering else []))
     assert found.hits["row"].to_pylist() == list(expected)
     assert [numbers.tolist() for numbers in found.areas] == list(expected.values())
@@ -96,7 +96,7 @@ def test_many_records_and_many_areas() -> None:
 
 
 def test_too_many_pairs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner, "MAX_CHIPS", 11)
+    monkeypatch.setattr(selection, "MAX_CHIPS", 11)
     boxes = [shapely.box(0, 0, 1, 1)] * 4
     assert len(selected(boxes[:2], areas_of(boxes)).hits) == 2
     with pytest.raises(RequestError, match="more than 11 pairs of record and area") as caught:

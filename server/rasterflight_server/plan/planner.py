@@ -7,12 +7,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import shapely
 
 from rasterflight_protocol import BandField, ErrorCode
 from rasterflight_server.catalog import BandEntry, Collection
 from rasterflight_server.errors import RequestError, ServiceError
-from rasterflight_server.plan.areas import Areas
 from rasterflight_server.plan.bandfields import band_fields
 from rasterflight_server.plan.blocks import block_windows
 from rasterflight_server.plan.cutouts import BandSource, Record, RecordCut
@@ -20,14 +18,10 @@ from rasterflight_server.plan.nothing import no_pixels, no_records
 from rasterflight_server.plan.placing import cut_out
 from rasterflight_server.plan.regrid import Regrid, whole_cuts
 from rasterflight_server.plan.request import Request
+from rasterflight_server.plan.selection import select
 from rasterflight_server.plan.validity import witnesses
 from rasterflight_server.types import Asset, Grid
-from rasterflight_server.types.lonlat import Box
 
-#: Pairs of record and area of one request: what a plan holds of each takes some 50 bytes.
-MAX_CHIPS = 20_000_000
-#: Pairs of record and area that are tested at a time, at the most.
-_PAIRS_TOGETHER = 8_000_000
 _NO_AREAS: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
 
@@ -82,75 +76,6 @@ class ReadPlan:
         parts = np.minimum((middles * count).astype(np.int64), count - 1)
         chosen = [record for record, part in zip(self.records, parts.tolist(), strict=True) if part == index]
         return replace(self, records=chosen)
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Records that match a request by their columns and footprints."""
-
-    #: Columns of ``Collection.select``, in the order of the result.
-    hits: pa.Table
-    #: For each of them, the 0-based numbers of the areas that its footprint intersects; None: no areas were given.
-    areas: list[npt.NDArray[np.int64]] | None
-
-
-def select(collection: Collection, request: Request) -> Selection:
-    """Find the records that match the filters and, by their footprints, the areas; there may be none.
-
-    Raises
-    ------
-    RequestError
-        LIMIT_EXCEEDED: there are more pairs of record and area than one request may have.
-    """
-    hits = matching(collection, request, None if request.areas is None else request.areas.lonlat_bounds)
-    if request.areas is None:
-        return Selection(hits, None)
-    return _joined(hits, request.areas)
-
-
-def _joined(hits: pa.Table, areas: Areas) -> Selection:
-    """The records that areas intersect, each with the numbers of these areas."""
-    kept: list[npt.NDArray[np.int64]] = []
-    found: list[npt.NDArray[np.int64]] = []
-    pairs = 0
-    for rows, footprint, area in _matches(hits, areas):
-        pairs += len(area)
-        if pairs > MAX_CHIPS:
-            raise RequestError(
-                ErrorCode.LIMIT_EXCEEDED,
-                f"there are more than {MAX_CHIPS} pairs of record and area",
-                field=areas.field,
-                hint="narrow the records by filters, or ask for parts of the areas one after the other",
-            )
-        matched, starts = np.unique(footprint, return_index=True)
-        kept.append(rows[matched])
-        found.extend(np.split(area, starts[1:]) if len(matched) else [])
-    return Selection(_taken(hits, kept), found)
-
-
-def _matches(
-    hits: pa.Table, areas: Areas
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Rows of hits, and pairs (index of row, number of area) that intersect; some hits at a time, so that pairs stay few."""
-    together = max(1, _PAIRS_TOGETHER // len(areas))
-    for first in range(0, len(hits), together):
-        some = hits.slice(first, together)
-        # Bounds first: most footprints need not even be parsed.
-        near = areas.near(np.stack([some[side].to_numpy() for side in ("xmin", "ymin", "xmax", "ymax")], axis=1))
-        yield first + near, *areas.match(_footprints(some.take(pa.array(near))))
-
-
-def _taken(hits: pa.Table, rows: Sequence[npt.NDArray[np.int64]]) -> pa.Table:
-    return hits.take(pa.array(np.concatenate([_NO_AREAS, *rows])))
-
-
-def matching(collection: Collection, request: Request, bounds: Box | None = None, margin: float = 0.0) -> pa.Table:
-    """Find the records that match the filters; ``bounds`` and ``margin`` as ``Collection.select`` takes them."""
-    hits = collection.select(request.filters, bounds, margin)
-    for areas in request.filter_areas:
-        rows = [rows[np.unique(footprint)] for rows, footprint, _ in _matches(hits, areas)]
-        hits = _taken(hits, rows)
-    return hits
 
 
 def plan_read(collection: Collection, request: Request) -> ReadPlan:
@@ -232,10 +157,6 @@ def _cut_records(
         cuts = [cut for cut in cuts if len(cut.windows)]
         if cuts:
             yield RecordCut(one.record, cuts)
-
-
-def _footprints(hits: pa.Table) -> npt.NDArray[np.object_]:
-    return np.asarray(shapely.from_wkb(hits["geometry"].to_numpy(zero_copy_only=False)), dtype=object)
 
 
 def band_grids(

@@ -16,10 +16,11 @@ from rasterflight_server.plan.crs import in_degrees
 from rasterflight_server.plan.cutouts import BandSource, Record
 from rasterflight_server.plan.nothing import nowhere
 from rasterflight_server.plan.placed import Placed
-from rasterflight_server.plan.planner import band_grids, matching
+from rasterflight_server.plan.planner import band_grids
 from rasterflight_server.plan.pointindex import PointIndex
 from rasterflight_server.plan.points import Points
 from rasterflight_server.plan.request import Request
+from rasterflight_server.plan.selection import matching
 from rasterflight_server.types import Grid
 from rasterflight_server.types.lonlat import TURN
 
