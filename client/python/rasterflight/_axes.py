@@ -1,8 +1,10 @@
 """The axes of the cubes that chips make up."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from rasterflight._combine import Combine
 from rasterflight._commongrid import CommonGrid
@@ -20,6 +22,8 @@ class Assembly:
     longitudes: Longitudes
     #: Cubes cover all of the grid that was asked for, not just the chips.
     whole_grid: bool = False
+    #: Coordinates x and y of it, if somebody has them: computed anew, they would differ by rounding.
+    coordinates: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class Axes:
     extent: Place
     transform: tuple[float, ...]
     crs: str | None
+    #: ``Assembly.coordinates``.
+    coordinates: Mapping[str, np.ndarray]
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -71,6 +77,7 @@ def axes_of(
         extent=extent,
         transform=lattice.transform(extent, places),
         crs=chips[0].crs,
+        coordinates=assembly.coordinates,
     )
 
 

@@ -11,6 +11,7 @@ from rasterflight._crs import AUTO
 from rasterflight._geodataframe import check_columns, read_gdf
 from rasterflight._grids import Values, crs_of, is_given, is_whole
 from rasterflight._lazy import check_lazy, outlines_of
+from rasterflight._like import coordinates_of
 from rasterflight._numpy import read_numpy
 from rasterflight._opening import plan
 from rasterflight._plan import Plan, plan_from
@@ -23,7 +24,7 @@ from rasterflight._xarray import plan_xarray, read_xarray
 from rasterflight.errors import BadRequestError
 from rasterflight_protocol.v1.read_pb2 import LAYOUT_RECORDS
 
-Layout = Literal["chips", "records"]
+Layout = Literal["chips", "outlines", "records"]
 
 
 class Collection(PointReads):
@@ -96,8 +97,8 @@ class Collection(PointReads):
             Instead of geometries: ``(col_off, row_off, width, height)`` in pixels of each band's own grid, or of the grid
             of ``like``, one or a list. Parts outside a raster are cut off.
         layout
-            ``"chips"``: a row is a block of pixels of one record and area. ``"records"``: a row is a record; areas
-            then only filter.
+            ``"chips"``: a row is a block of pixels of one record and area. ``"outlines"``: the same rows without their
+            pixels, one for each chip; no file is read. ``"records"``: a row is a record; areas then only filter.
         geometry_crs
             CRS of the geometries: text that PROJ understands, an EPSG number, an object with ``to_wkt()``. ``"auto"``:
             what a GeoDataFrame, a GeoSeries, a table or a GeoArrow array says, and it must; for everything else lon/lat
@@ -154,7 +155,7 @@ class Collection(PointReads):
                     "else that is about their grid"
                 )
             request = self._request(LAYOUT_RECORDS, filter_message(filters, geometries, geometry_crs, geometry_column))
-        elif layout == "chips":
+        elif layout in ("chips", "outlines"):
             asked = self._pixels(
                 geometries,
                 bands,
@@ -167,9 +168,9 @@ class Collection(PointReads):
                 values=values,
                 on_error=on_error,
             )
-            request = asked.request
+            request = asked.request if layout == "chips" else outlines_of(asked.request)
         else:
-            raise BadRequestError(f"layout is {layout!r}, expected 'chips' or 'records'", field="layout")
+            raise BadRequestError(f"layout is {layout!r}, expected 'chips', 'outlines' or 'records'", field="layout")
         request.batch_bytes = batch_bytes or 0
         return self._open(request, progress=progress, timeout=timeout)
 
@@ -338,12 +339,12 @@ class Collection(PointReads):
             ``resampling`` says, and so do the attributes ``resampling`` and ``overview_level`` (0: full resolution) of each
             variable. ``time`` is UTC, ascending, and unique but with ``groupby=None`` (records without a time are at the
             end, as NaT), ``geometry`` the ids of the areas (1 for whole records), ``x`` and ``y`` pixel centres,
-            ``record_id`` the records of each time. ``spatial_ref`` holds the CRS, as rioxarray reads it. What the files say about a band is in the attributes of its variable: scale and offset (not applied),
-            unit, description, classes (``flag_values``, ``flag_meanings``), colour table (JSON text), and the tags that
-            all files share, but for those whose names xarray uses itself or netCDF cannot hold. With ``masked=True``
-            each band has a second variable, ``<band>_mask``: bool, True where the pixel is invalid or no record
-            covers it; dtype and pixels stay as they are. ``attrs["rasterflight_errors"]`` lists what is missing,
-            if anything is.
+            ``record_id`` the records of each time. ``spatial_ref`` holds the CRS, as rioxarray reads it. What the
+            files say about a band is in the attributes of its variable: scale and offset (not applied), unit,
+            description, classes (``flag_values``, ``flag_meanings``), colour table (JSON text), and the tags that all
+            files share, but for those whose names xarray uses itself or netCDF cannot hold. With ``masked=True`` each
+            band has a second variable, ``<band>_mask``: bool, True where the pixel is invalid or no record covers it;
+            dtype and pixels stay as they are. ``attrs["rasterflight_errors"]`` lists what is missing, if anything is.
 
         Raises
         ------
@@ -374,7 +375,13 @@ class Collection(PointReads):
             on_error=on_error,
         )
         asked.request.grid.common = True
-        assembly = Assembly(xr_combine, groupby, self._longitudes, whole_grid=is_whole(asked.request.grid))
+        assembly = Assembly(
+            xr_combine,
+            groupby,
+            self._longitudes,
+            whole_grid=is_whole(asked.request.grid),
+            coordinates=coordinates_of(keywords.get("like")),
+        )
         if chunks is None:
             with self._open(asked.request, progress=progress, timeout=timeout) as stream:
                 dataset = read_xarray(stream, assembly)

@@ -30,14 +30,15 @@ def target_grid(like: Any) -> TargetGrid:
     TypeError
         It is of no kind that has a grid.
     """
+    # a Dataset is a Mapping too
+    if _is_xarray(like):
+        return _of_xarray(like)
     if isinstance(like, Mapping):
         if set(like) != set(_KEYS):
             raise BadRequestError(
                 f"like is a dict of {', '.join(map(str, like)) or 'nothing'}, expected {', '.join(_KEYS)}", field="like"
             )
         return _grid(like["crs"], like["transform"], like["width"], like["height"])
-    if hasattr(like, "coords") and hasattr(like, "dims") and hasattr(like, "attrs"):
-        return _of_xarray(like)
     transform = getattr(like, "affine", None)
     transform = getattr(like, "transform", None) if transform is None else transform
     shape = getattr(like, "shape", None)
@@ -48,6 +49,17 @@ def target_grid(like: Any) -> TargetGrid:
         )
     height, width = shape
     return _grid(like.crs, transform, width, height)
+
+
+def coordinates_of(like: Any) -> dict[str, np.ndarray]:
+    """Coordinates x and y of an xarray object that `target_grid` takes; empty for others."""
+    if not _is_xarray(like):
+        return {}
+    return {axis: np.asarray(like.coords[name].values) for axis, name in zip(("x", "y"), _names(like), strict=True)}
+
+
+def _is_xarray(like: Any) -> bool:
+    return hasattr(like, "coords") and hasattr(like, "dims") and hasattr(like, "attrs")
 
 
 def _grid(crs: Any, transform: Any, width: Any, height: Any) -> TargetGrid:
@@ -72,10 +84,7 @@ def _grid(crs: Any, transform: Any, width: Any, height: Any) -> TargetGrid:
 
 
 def _of_xarray(like: Any) -> TargetGrid:
-    names = next((pair for pair in _AXES if all(name in like.coords for name in pair)), None)
-    if names is None:
-        pairs = ", ".join(" and ".join(pair) for pair in _AXES)
-        raise BadRequestError(f"like has no coordinates named {pairs}", field="like")
+    names = _names(like)
     mapping = _grid_mapping(like)
     told = mapping.get("GeoTransform", "").split()
     # GDAL's order is c, a, b, f, d, e
@@ -91,6 +100,15 @@ def _of_xarray(like: Any) -> TargetGrid:
     return _grid(mapping.get("crs_wkt") or mapping.get("spatial_ref"), [a, 0.0, c, 0.0, e, f], width, height)
 
 
+def _names(like: Any) -> tuple[str, str]:
+    """Names of the coordinates along x and y."""
+    for pair in _AXES:
+        if all(name in like.coords for name in pair):
+            return pair
+    pairs = ", or ".join(" and ".join(pair) for pair in _AXES)
+    raise BadRequestError(f"like has no coordinates {pairs}", field="like")
+
+
 def _grid_mapping(like: Any) -> Mapping[str, Any]:
     """Attributes of the coordinate that holds the CRS."""
     variables = list(like.data_vars.values()) if hasattr(like, "data_vars") else [like]
@@ -103,12 +121,16 @@ def _grid_mapping(like: Any) -> Mapping[str, Any]:
 
 
 def _axis(centres: np.ndarray, name: str, told: tuple[float, float] | None) -> tuple[float, float]:
-    """Edge of the first pixel and signed size of all; those that the object tells, when they are of these centres."""
+    """Edge of the first pixel and signed size of all; as the object tells them, when that is about these centres."""
     if centres.ndim != 1 or not centres.size or not np.issubdtype(centres.dtype, np.number):
         raise BadRequestError(f"like has a coordinate {name} that is no list of numbers", field="like")
     centres = centres.astype(np.float64)
-    if told is not None and _is_even(centres, *told):
-        return told
+    if told is not None and told[1]:
+        # a part of what was told about still has pixels of that size: exactly, not up to rounding
+        edge, size = told
+        edge += round((centres[0] - edge) / size - 0.5) * size
+        if _is_even(centres, edge, size):
+            return edge, size
     if centres.size == 1:
         raise BadRequestError(f"like has one pixel along {name}, and does not tell its size", field="like")
     size = (centres[-1] - centres[0]) / (centres.size - 1)
@@ -120,4 +142,4 @@ def _axis(centres: np.ndarray, name: str, told: tuple[float, float] | None) -> t
 
 def _is_even(centres: np.ndarray, edge: float, size: float) -> bool:
     expected = edge + size * (np.arange(centres.size) + 0.5)
-    return bool(size != 0 and (np.abs(centres - expected) <= _EVEN * abs(size)).all())
+    return bool(size and (np.abs(centres - expected) <= _EVEN * abs(size)).all())

@@ -1,6 +1,7 @@
 """What a read will do."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -38,6 +39,8 @@ class Plan:
     endpoints: tuple[Any, ...]
     #: Schema of the rows.
     schema: pa.Schema
+    #: Levels of the files that resampled bands are read from, by band; 0: full resolution, n: the n-th overview.
+    levels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return (
@@ -45,8 +48,14 @@ class Plan:
             f" in {', '.join(self.crs) or 'no CRS'}\n"
             f"fetch {human_bytes(self.bytes_to_fetch)} in {_count(self.tiles, 'tile')}, "
             f"receive {human_bytes(self.bytes_to_receive)} from {_count(len(self.endpoints), 'endpoint')}\n"
-            f"snapshot {self.snapshot}"
+            f"{self._resampled()}snapshot {self.snapshot}"
         )
+
+    def _resampled(self) -> str:
+        if not self.levels:
+            return ""
+        told = (f"{band} from level {', '.join(map(str, levels))}" for band, levels in self.levels.items())
+        return f"resample {'; '.join(told)}\n"
 
 
 def plan_from(info: Any, url: str) -> Plan:
@@ -73,6 +82,7 @@ def plan_from(info: Any, url: str) -> Plan:
         crs=tuple(told.crs),
         endpoints=tuple(info.endpoints),
         schema=schema_of(info, url),
+        levels={one.band: tuple(one.levels) for one in told.levels},
     )
 
 

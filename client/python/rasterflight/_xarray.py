@@ -79,12 +79,13 @@ def to_dataset(cubes: Cubes, schema: pa.Schema) -> Any:
 def _coordinates(axes: Axes, crs: dict[str, str]) -> dict[str, Any]:
     a, b, c, d, e, f = axes.transform
     *_, height, width = axes.shape
+    # pixel centres, rounded as Affine does when rioxarray lists them
+    y, x = np.arange(height) * e + (e * 0.5 + f), np.arange(width) * a + (a * 0.5 + c)
     return {
         "time": ("time", axes.steps.times),
         "geometry": ("geometry", np.array(axes.geometry_ids, np.int64)),
-        # pixel centres, rounded as Affine does when rioxarray lists them
-        "y": ("y", np.arange(height) * e + (e * 0.5 + f), {"axis": "Y"}),
-        "x": ("x", np.arange(width) * a + (a * 0.5 + c), {"axis": "X"}),
+        "y": ("y", axes.coordinates.get("y", y), {"axis": "Y"}),
+        "x": ("x", axes.coordinates.get("x", x), {"axis": "X"}),
         "record_id": ("time", axes.steps.labels),
         "spatial_ref": ((), 0, {**crs, "GeoTransform": " ".join(map(repr, (c, a, b, f, d, e)))}),
     }

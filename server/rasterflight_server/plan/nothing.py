@@ -183,6 +183,12 @@ def no_pixels(collection: Collection, request: Request, entries: Sequence[BandEn
     """
     grid = _first_grid(collection, entries, hits)
     name = hits["id"][0].as_py()
+    if request.areas is None and request.windows is None:
+        return NoDataError(
+            f"not one pixel of {_records(len(hits))} that match lies on the grid that was asked for",
+            collection=collection.name,
+            hint="read without it, and see where the records are",
+        )
     if request.areas is None:
         return NoDataError(
             f"not one pixel lies inside the windows, in none of the {_records(len(hits))} that match",

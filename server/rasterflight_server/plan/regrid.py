@@ -68,8 +68,10 @@ class Regrid:
             kept = self._stays(grid)
             as_they_are = [band for band in bands if kept and self._methods.get(band.column) in (None, *_KEPT)]
             if as_they_are:
-                self._parts[grid] = None
-                found.append(_whole(grid, as_they_are))
+                # All chips of one grid name its CRS in the same way.
+                named = replace(grid, crs=self._lattice_of(grid).crs)
+                self._parts[named] = None
+                found.append(_whole(named, as_they_are))
             others = [band for band in bands if band not in as_they_are]
             found.extend(self._warped(grid, others) if others else ())
         return found
