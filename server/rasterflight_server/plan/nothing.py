@@ -185,7 +185,7 @@ def no_pixels(collection: Collection, request: Request, entries: Sequence[BandEn
     name = hits["id"][0].as_py()
     if request.areas is None and request.windows is None:
         return NoDataError(
-            f"not one pixel of {_records(len(hits))} that match lies on the grid that was asked for",
+            f"not one pixel lies on the grid that was asked for, in none of the {_records(len(hits))} that match",
             collection=collection.name,
             hint="read without it, and see where the records are",
         )
