@@ -28,12 +28,14 @@ from rasterflight_protocol.v1.read_pb2 import (
     Points,
     ReadRequest,
     Shard,
+    TargetGrid,
     Window,
     Windows,
 )
 from support.server import ServerProcess, run_server_command
 from support.tiff import SHORT, tags, tiff
 
+RECORD = "LC08_L1TP_013032_20180405_20180417_01_T1"
 NEW_YORK = (-74.3, 40.4, -73.5, 41.0)
 
 
@@ -49,6 +51,10 @@ def wkb(*shapes: shapely.Geometry | bytes) -> Geometries:
 
 def points(x: list[float], y: list[float], crs: str = "OGC:CRS84", **fields: int) -> Points:
     return Points(crs=crs, x=x, y=y, **fields)
+
+
+def target_grid(**fields: object) -> TargetGrid:
+    return TargetGrid(**{"crs": "EPSG:3857", "transform": [30, 0, 0, 0, -30, 0], "width": 5, "height": 5} | fields)
 
 
 def request(**fields: object) -> ReadRequest:
@@ -76,24 +82,46 @@ REQUESTS = {
     "NaN inside": (request(geometries=wkb(shapely.to_wkb(BOX)[:-24] + struct.pack("<d", math.nan) + shapely.to_wkb(BOX)[-16:])), "BAD_GEOMETRY", "geometries.wkb[0]", "geometry 1 has a coordinate that is NaN or infinite"),
     "huge": (request(geometries=wkb(shapely.segmentize(BOX, 1e-5))), "LIMIT_EXCEEDED", "geometries", "the limit is 4194304 (simplify it, or split it)"),
     "not on earth": (request(geometries=Geometries(crs="EPSG:32618", bboxes=BBoxes(values=[BBox(minx=-1e12, miny=0, maxx=1e12, maxy=1)]))), "BAD_GEOMETRY", "geometries", "cannot place on the earth"),
-    "elsewhere": (request(geometries=geometries(minx=1, miny=1, maxx=2, maxy=2)), "NO_DATA", "", "records match the filters, but none overlaps the geometries (the collection lies within"),
+    "elsewhere": (request(geometries=geometries(minx=1, miny=1, maxx=2, maxy=2)), "NO_DATA", "", "none of the 6 records overlaps the geometries (the nearest footprint is that of 'LC08_"),
     "no windows": (request(windows=Windows()), "BAD_REQUEST", "windows", "there is no window in the list"),
     "empty window": (request(windows=Windows(values=[Window(width=5)])), "BAD_REQUEST", "windows[0]", "(0, 0, 5, 0) has no pixels"),
-    "window outside": (request(windows=Windows(values=[Window(col_off=9999, width=5, height=5)])), "NO_DATA", "", "not one pixel lies inside"),
+    "window outside": (request(windows=Windows(values=[Window(col_off=9999, width=5, height=5)])), "NO_DATA", "", "not one pixel lies inside the windows, in none of the 6 records that match (the raster of 'LC08_"),
     "no such id": (request(filters=[Filter(ids=["nope"])]), "RECORD_NOT_FOUND", "filters[0].ids", "no record 'nope'"),
     "inverted dates": (request(filters=[Filter(), Filter(date_range=DateRange(start="2019-01-01", end="2018-01-01"))]), "BAD_REQUEST", "filters[1].date_range", "2019-01-01"),
     "bad date": (request(filters=[Filter(date_range=DateRange(start="yesterday"))]), "BAD_REQUEST", "filters[0].date_range.start", "yesterday"),
-    "no record then": (request(filters=[Filter(date_range=DateRange(start="2030-01-01"))]), "NO_DATA", "", "no record matches the filters (the collection has 6 records from 2018-04-05"),
+    "no record then": (request(filters=[Filter(date_range=DateRange(start="2030-01-01"))]), "NO_DATA", "", "no record matches date_range 2030-01-01/.. (the nearest is from 2018-10-30T00:00:00Z)"),
     "cloud cover out of range": (request(filters=[Filter(cloud_cover_lt=200)]), "BAD_REQUEST", "filters[0].cloud_cover_lt", "200"),
     "no such split": (request(filters=[Filter(split=["train"])]), "BAD_REQUEST", "filters[0].split_column", "split"),
     "filter box inverted": (request(filters=[Filter(bbox=BBox(minx=2, maxx=1))]), "BAD_REQUEST", "filters[0].bbox", "2"),
     "filter geometry": (request(filters=[Filter(geometries=wkb(shapely.Point(1, 2)))]), "BAD_GEOMETRY", "filters[0].geometries.wkb[0]", "POINT"),
+    "excluding conditions": (request(geometries=geometries(), filters=[Filter(ids=[RECORD]), Filter(date_range=DateRange(start="2018-07-01"))]), "NO_DATA", "", f"no record matches ids '{RECORD}' and date_range 2018-07-01/.. together (without ids: "),
+    "where is not CQL2": (request(filters=[Filter(where="crs =")]), "BAD_REQUEST", "filters[0].where", "the expression is not CQL2 text: at character 6, it ends too early (texts stand in single quotes"),
+    "where names nothing": (request(filters=[Filter(), Filter(where="\"landsat:wrs-path\" = '013'")]), "BAD_REQUEST", "filters[1].where", "the collection has no column 'landsat:wrs-path' (did you mean 'landsat:wrs_path' or 'landsat:wrs_row'? columns: id, datetime, geometry, crs, "),
+    "where compares unlikes": (request(filters=[Filter(where="landsat:wrs_path = 13")]), "BAD_REQUEST", "filters[0].where", "column 'landsat:wrs_path' is text and 13 is a number: they cannot be compared (texts stand in single quotes"),
+    "where calls SQL": (request(filters=[Filter(where="read_csv('/etc/passwd') = 1")]), "BAD_REQUEST", "filters[0].where", "there is no operator or function 'read_csv' (there are: and, or, not"),
+    "where is too deep": (request(filters=[Filter(where="(" * 100_000)]), "BAD_REQUEST", "filters[0].where", "nested too deeply, or too long for its nesting"),
+    "where is too deep JSON": (request(filters=[Filter(where='{"op":"not","args":[' * 1000)]), "BAD_REQUEST", "filters[0].where", "the expression is not CQL2 JSON: recursion limit exceeded"),
+    "where matches nothing": (request(filters=[Filter(where="crs = 'x'")]), "NO_DATA", "", "no record matches where crs = 'x' (6 records match without it)"),
     "layout": (request(layout=7), "BAD_REQUEST", "layout", "layout 7 is not known to this server"),
     "on_error": (request(on_error=7), "BAD_REQUEST", "on_error", "on_error 7 is not known to this server"),
     "shard": (request(shard=Shard(index=3, count=2)), "BAD_REQUEST", "shard", "shard 3 of 2 does not exist"),
     "batch size": (request(batch_bytes=1), "BAD_REQUEST", "batch_bytes", "1 is out of range"),
     "snapshot": (request(snapshot="old"), "STALE_SNAPSHOT", "snapshot", "the ticket is for snapshot 'old'"),
-    "target_crs": (request(grid={"target_crs": "EPSG:3857"}), "BAD_REQUEST", "grid.target_crs", "this server does not reproject"),
+    "target_crs": (request(grid={"target_crs": "EPSG:1"}), "CRS_REQUIRED", "grid.target_crs", "'EPSG:1' is not a CRS that PROJ knows"),
+    "resolution": (request(grid={"resolution": [0]}), "BAD_REQUEST", "grid.resolution", "[0.0] cannot be used (give one positive number, or x and y)"),
+    "three resolutions": (request(grid={"resolution": [1, 2, 3]}), "BAD_REQUEST", "grid.resolution", "[1.0, 2.0, 3.0] cannot be used"),
+    "anchor": (request(grid={"anchor": [math.inf]}), "BAD_REQUEST", "grid.anchor", "[inf] cannot be used (give one number, or x and y)"),
+    "resampling": (request(grid={"target_crs": "EPSG:3857", "resampling": 9}), "BAD_REQUEST", "grid.resampling", "9 is not known to this server (use RESAMPLING_NEAREST"),
+    "resampling of no band": (request(grid={"band_resampling": {"blue": 1}}), "BAD_REQUEST", "grid.band_resampling", "'blue' is not among the bands"),
+    "bounds of nothing": (request(grid={"bounds": BBox(minx=1, maxx=1, maxy=2)}), "BAD_REQUEST", "grid.bounds", "(1.0, 0.0, 1.0, 2.0) is no extent"),
+    "bounds and anchor": (request(grid={"bounds": BBox(maxx=1, maxy=2), "anchor": [0]}), "BAD_REQUEST", "grid.anchor", "grid.bounds says where pixels begin already"),
+    "grid and crs": (request(grid={"grid": target_grid(), "target_crs": "EPSG:3857"}), "BAD_REQUEST", "grid.target_crs", "grid.grid says all of the grid already"),
+    "rotated grid": (request(grid={"grid": target_grid(transform=[1, 1, 0, 0, -1, 0])}), "BAD_REQUEST", "grid.grid.transform", "is rotated, sheared or flat"),
+    "short transform": (request(grid={"grid": target_grid(transform=[1, 0, 0])}), "BAD_REQUEST", "grid.grid.transform", "is no transform (give a, b, c, d, e, f)"),
+    "grid without pixels": (request(grid={"grid": target_grid(width=0)}), "BAD_REQUEST", "grid.grid.width", "0 is out of range"),
+    "grid without crs": (request(grid={"grid": target_grid(crs="")}), "CRS_REQUIRED", "grid.grid.crs", "without a CRS"),
+    "whole areas without a grid": (request(grid={"whole_areas": True}), "BAD_REQUEST", "grid.whole_areas", "it takes a grid that goes on where records end"),
+    "windows on another grid": (request(windows=Windows(values=[Window(width=5, height=5)]), grid={"resolution": [60]}), "BAD_REQUEST", "windows", "say all of the grid in grid.grid"),
     "points as chips": (request(points=points([1], [2])), "BAD_REQUEST", "points", "points are for the points layout (ask for LAYOUT_POINTS"),
     "no points": (request(layout=3), "BAD_REQUEST", "points", "the points layout takes points"),
     "x without y": (request(layout=3, points=points([1, 2], [3])), "BAD_REQUEST", "points", "there are 2 x and 1 y (each point has one of both)"),
@@ -213,7 +241,7 @@ def test_the_python_client_raises_its_own(client: rf.Client) -> None:
         ny.get_numpy(geometries=NEW_YORK, bands=["rde"])
     with pytest.raises(ValueError, match="minx"):
         ny.get_gdf(geometries=(-70, 40, -74, 41), bands=["red"])
-    with pytest.raises(rf.NoDataFound, match="none overlaps the geometries"):
+    with pytest.raises(rf.NoDataFound, match="none of the 6 records overlaps the geometries"):
         ny.get_xarray(geometries=(1, 1, 2, 2), bands=["red"])
     with pytest.raises(rf.errors.RaggedShapesError, match="get_gdf"):
         ny.get_numpy(geometries=NEW_YORK, bands=["red"])
@@ -229,9 +257,6 @@ def copied(data: Path, tmp_path: Path) -> Iterator[tuple[Path, rf.Client]]:
     with ServerProcess({"ny": tmp_path / "index"}) as server, rf.connect(server.url) as client:
         yield folder, client
         assert "Traceback" not in server.log
-
-
-RECORD = "LC08_L1TP_013032_20180405_20180417_01_T1"
 
 
 def broken(folder: Path) -> Path:

@@ -204,6 +204,19 @@ def test_a_stream_of_points_that_fails(made: rf.Collection) -> None:
         made.sample_points(reader, "B", x_column="x", y_column="y", geometry_crs=32631, max_distance_pixels=30)
 
 
+def test_many_areas_filter_the_records(remote: tuple[FileServer, ServerProcess], made: rf.Collection) -> None:
+    """What is too large for a ticket goes up before, and is dropped at the end."""
+    west, north = 3.0, 51.45
+    corners = np.random.default_rng(1).uniform((west, north - 0.04), (west + 0.06, north), (30_000, 2))
+    boxes = [(x, y, x + 1e-4, y + 1e-4) for x, y in corners.tolist()]
+    with made.subset(geometries=boxes).read_points(points(100_000), "B", geometry_crs=32631) as stream:
+        rows = next(stream).num_rows
+        assert stats(remote[1].url)["uploads"] == 1
+        rows += sum(batch.num_rows for batch in stream)
+    assert rows == 100_000 * RECORDS
+    assert wait_for(lambda: stats(remote[1].url)["uploads"] == 0, 2)
+
+
 def test_a_stream_that_is_left(remote: tuple[FileServer, ServerProcess], made: rf.Collection) -> None:
     stream = made.read_points(points(100_000), "B", geometry_crs=32631)
     next(stream)

@@ -171,6 +171,35 @@ def test_each_tile_is_fetched_and_decoded_once(remote: tuple[FileServer, ServerP
     assert found["transform"][0].c == 500_100
 
 
+@pytest.mark.parametrize("order", ["any", "by place"])
+def test_thousands_of_areas_fetch_each_tile_once(
+    remote: tuple[FileServer, ServerProcess], scenes: Path, order: str
+) -> None:
+    files, server = remote
+    rng = np.random.default_rng(3)
+    col, row = rng.integers(0, 600, (2, 4000))
+    if order == "by place":
+        col, row = np.array(sorted(zip(col, row, strict=True), key=lambda place: (place[1] // 128, place[0]))).T
+    west, north = 500_000 + 10 * col, 5_700_000 - 10 * row
+    areas = list(shapely.box(west, north - 200, west + 200, north))
+    with rf.connect(server.url) as client:
+        made = client.collection("made")
+        plan = made.plan(geometries=areas, geometry_crs="EPSG:32631", bands=["B1"])
+        before, files.requests[:] = stats(server.url), []
+        stream = made.read(geometries=areas, geometry_crs="EPSG:32631", bands=["B1"], batch_bytes=1 << 16)
+        chips = [(chip.record_id, chip.geometry_id, chip.pixels["B1"]) for chip in stream.chips()]
+        after = stats(server.url)
+    assert (plan.chips, plan.tiles) == (8000, 2 * 25)
+    assert after["tiles_decoded"] - before["tiles_decoded"] == plan.tiles
+    ranges = Counter((request.path, byte) for request in files.requests for byte in covered(request.range))
+    assert max(ranges.values()) == 1
+    truth = {f"r{number}": noise(640, 640, number) for number in range(2)}
+    assert [chip[:2] for chip in chips] == [(f"r{number}", area + 1) for number in range(2) for area in range(4000)]
+    for record, area, pixels in chips:
+        left, top = col[area - 1], row[area - 1]
+        assert np.array_equal(pixels, truth[record][top : top + 20, left : left + 20])
+
+
 def covered(header: str) -> range:
     first, last = header.removeprefix("bytes=").split("-")
     return range(int(first), int(last) + 1)

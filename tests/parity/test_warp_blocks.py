@@ -69,6 +69,18 @@ def test_blocks_of_any_size_in_any_window(wholes, data, name, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_single_pixels_along_the_edges(wholes, method):
+    warp = plan(SIZE, TARGETS["other zone"], method, "float32")
+    whole, valid = wholes["other zone", method]
+    for row, col in np.argwhere(valid & ~np.roll(valid, 1, axis=1))[::5]:
+        for block in warp.blocks(Window(int(col), int(row), 1, 1)):
+            take = block.source
+            part = PIXELS[take.row_off : take.row_off + take.height, take.col_off : take.col_off + take.width]
+            pixels, _ = block.resample(part, take, valid=part != -1, nodata=-1.0)
+            assert pixels == whole[row, col]
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_bands_share_a_block(method):
     block = next(iter(plan(SIZE, TARGETS["degrees"], method).blocks(Window(20, 20, 40, 30))))
     first, second = (scene(SIZE.height, SIZE.width, seed=seed) for seed in (1, 2))
@@ -123,6 +135,11 @@ def test_a_block_beside_the_source_takes_nothing():
     assert (pixels == -1).all()
     assert pixels.shape == valid.shape == (20, 20)
     assert not valid.any()
+
+
+def test_no_pixels_at_all():
+    for source, target in ((Grid(0, 5, UTM, None), SIZE), (SIZE, Grid(5, 0, UTM, None))):
+        assert list(plan_warp(source, target, Resampling.BILINEAR).blocks()) == []
 
 
 def squeezed(x, y):

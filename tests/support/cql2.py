@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import shapely
 
+_OPEN = (datetime(1, 1, 1), datetime(9999, 12, 31))  # noqa: DTZ001 - UTC, as in the database
 Row = Mapping[str, Any]
 Moments = tuple[datetime, datetime]
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {
@@ -75,7 +76,7 @@ def value(node: Any, row: Row) -> Any:
     return node
 
 
-def _operation(op: str, args: list[Any], row: Row) -> Any:
+def _operation(op: str, args: list[Any], row: Row) -> Any:  # noqa: PLR0911 - a case each
     match op:
         case "and" | "or":
             decides = op == "or"
@@ -145,10 +146,7 @@ def _times(op: str, one: Any, other: Any) -> bool | None:
 
 def period(node: Any, row: Row) -> Moments | None:
     if isinstance(node, dict) and "interval" in node:
-        ends = [
-            (datetime.min, datetime.max)[place] if end == ".." else _end(end, row, place)
-            for place, end in enumerate(node["interval"])
-        ]
+        ends = [_OPEN[place] if end == ".." else _end(end, row, place) for place, end in enumerate(node["interval"])]
         return None if None in ends else (ends[0], ends[1])
     found = value(node, row)
     if isinstance(node, dict) and "property" in node:

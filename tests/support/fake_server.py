@@ -16,7 +16,7 @@ import rasterflight as rf
 from rasterflight_protocol import BandField, chips_schema, unpack
 from rasterflight_protocol.schemas import CRS_KEY, records_schema
 from rasterflight_protocol.v1.error_pb2 import ErrorDetail
-from rasterflight_protocol.v1.plan_pb2 import Plan, Progress
+from rasterflight_protocol.v1.plan_pb2 import Plan, Progress, Upload
 from rasterflight_protocol.v1.read_pb2 import LAYOUT_RECORDS, ReadRequest
 
 UTM18 = "EPSG:32618"
@@ -47,6 +47,13 @@ class Answers:
     collections: list[dict[str, Any]] = field(default_factory=lambda: [TOY])
     plan: Plan = field(default_factory=Plan)
     requests: list[ReadRequest] = field(default_factory=list)
+    #: Areas that went up, and what is answered to them: bytes, None for no answer, or an error to raise.
+    uploads: list[tuple[list[bytes], pa.Table]] = field(default_factory=list)
+    upload: Any = field(default_factory=lambda: Upload(id="u1").SerializeToString())
+    #: Raised by reads of uploads.
+    lost: Exception | None = None
+    #: Actions with their bodies.
+    actions: list[tuple[str, bytes]] = field(default_factory=list)
     headers: list[dict[str, list[str]]] = field(default_factory=list)
     #: Set when a stream has ended, for whatever reason.
     ended: threading.Event = field(default_factory=threading.Event)
@@ -80,6 +87,7 @@ class FakeServer(flight.FlightServerBase):
                 raise failure("COLLECTION_NOT_FOUND", f"no collection {name!r}; there are: {', '.join(known)}")
             return self._describe(known[name])
         self._answers.requests.append(unpack(descriptor.command))
+        self._check_upload(unpack(descriptor.command))
         endpoints = [flight.FlightEndpoint(descriptor.command, [])]
         plan = self._answers.plan.SerializeToString()
         return flight.FlightInfo(self._answers.schema, descriptor, endpoints, app_metadata=plan)
@@ -88,17 +96,31 @@ class FakeServer(flight.FlightServerBase):
         self._check()
         request = unpack(ticket.ticket)
         self._answers.requests.append(request)
+        self._check_upload(request)
         if request.layout == LAYOUT_RECORDS:
             return flight.RecordBatchStream(self._answers.records)
         return flight.GeneratorStream(self._answers.schema, self._batches())
 
+    def do_put(self, context, descriptor, reader, writer):
+        self._check()
+        if isinstance(self._answers.upload, Exception):
+            raise self._answers.upload
+        self._answers.uploads.append((list(descriptor.path), reader.read_all()))
+        if self._answers.upload is not None:
+            writer.write(self._answers.upload)
+
     def do_action(self, context, action):
         self._check()
+        self._answers.actions.append((action.type, action.body.to_pybytes()))
         return [json.dumps({"status": "ok", "action": action.type}).encode()]
 
     def _check(self) -> None:
         if self._answers.error is not None:
             raise self._answers.error
+
+    def _check_upload(self, request: ReadRequest) -> None:
+        if self._answers.lost is not None and request.geometries.upload:
+            raise self._answers.lost
 
     def _describe(self, about):
         descriptor = flight.FlightDescriptor.for_path(about["name"])

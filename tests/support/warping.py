@@ -15,18 +15,21 @@ from rasterflight_server.warp import Resampling, plan_warp, reproject
 #: of several would differ in the last bits of a float32. Where these are compared, both sides project with rasterio's.
 BY_PROJ_VERSION = {"EPSG:3035", "EPSG:6933"}
 
-#: Where rasters lie in a CRS: left, bottom, right, top. Those around the poles keep off the poles themselves, which have tests of their own.
+#: Where rasters lie in a CRS (left, bottom, right, top), and to which CRS they may go. Those around the poles keep off the poles
+#: themselves, which have tests of their own.
 AREAS = {
-    "EPSG:32632": (3e5, 4e6, 8e5, 7e6),
-    "EPSG:32633": (2e5, 1e5, 8e5, 8e6),
-    "EPSG:32701": (3e5, 7e6, 8e5, 9.5e6),
-    "EPSG:4326": (-180, -80, 180, 80),
-    "EPSG:3857": (-1.8e7, -1.2e7, 1.8e7, 1.2e7),
-    "EPSG:3413": (5e5, -3e6, 3e6, -5e5),
-    "EPSG:3031": (5e5, 5e5, 3e6, 3e6),
-    "EPSG:3995": (-3e6, 5e5, -5e5, 3e6),
-    "EPSG:5070": (-2e6, 5e5, 2e6, 3e6),
-    "EPSG:6933": (-1.7e7, -6e6, 1.7e7, 6e6),
+    "EPSG:32632": (
+        (3e5, 4e6, 8e5, 7e6),
+        ["EPSG:32633", "EPSG:32631", "EPSG:4326", "EPSG:3857", "EPSG:3995", "EPSG:32632"],
+    ),
+    "EPSG:32633": ((2e5, 1e5, 8e5, 8e6), ["EPSG:32632", "EPSG:4326", "EPSG:3857"]),
+    "EPSG:32701": ((3e5, 7e6, 8e5, 9.5e6), ["EPSG:32702", "EPSG:4326", "EPSG:3857"]),
+    "EPSG:4326": ((-180, -80, 180, 80), ["EPSG:3857", "EPSG:4326", "EPSG:3395"]),
+    "EPSG:3857": ((-1.8e7, -1.2e7, 1.8e7, 1.2e7), ["EPSG:4326", "EPSG:3395"]),
+    "EPSG:3413": ((5e5, -3e6, 3e6, -5e5), ["EPSG:3995", "EPSG:4326", "EPSG:3413"]),
+    "EPSG:3031": ((5e5, 5e5, 3e6, 3e6), ["EPSG:4326", "EPSG:3031"]),
+    "EPSG:3995": ((-3e6, 5e5, -5e5, 3e6), ["EPSG:3413", "EPSG:4326"]),
+    "EPSG:5070": ((-2e6, 5e5, 2e6, 3e6), ["EPSG:32615", "EPSG:4326", "EPSG:3857"]),
 }
 LONLAT = "OGC:CRS84"
 #: 10 m pixels in the west of UTM zone 32.
@@ -126,14 +129,14 @@ def classes(height, width, dtype="uint8", seed=0):
 
 
 @st.composite
-def sources(draw, largest):
-    """Rasters of any place, size and orientation."""
+def ways(draw, largest):
+    """Rasters of any place, size and orientation, and a CRS to go to."""
     crs = draw(st.sampled_from(sorted(AREAS)))
-    left, bottom, right, top = AREAS[crs]
+    (left, bottom, right, top), targets = AREAS[crs]
     width, height = draw(st.integers(5, largest)), draw(st.integers(5, largest))
     pixel = 10 ** draw(st.floats(-3, -0.4)) * min(right - left, top - bottom) / max(width, height)
     x = left + draw(st.floats(0, 1)) * (right - left - pixel * width)
     y = bottom + draw(st.floats(0, 1)) * (top - bottom - pixel * height)
     south_up = draw(st.booleans())
     transform = Affine(pixel, 0, x, 0, pixel, y) if south_up else Affine(pixel, 0, x, 0, -pixel, y + pixel * height)
-    return Grid(width, height, transform, crs)
+    return Grid(width, height, transform, crs), draw(st.sampled_from(targets))

@@ -65,6 +65,7 @@ def test_options_reach_the_server(run, answers, tmp_path):
     flags = [
         *("--bands", "red,nir", "--bbox=-1,1,2,3", "--geometry-crs", "EPSG:32618", "--date-range", "2024-01-01/.."),
         *("--cloud-cover-lt", "20", "--ids", "a,b", "--all-touched", "--on-error", "skip"),
+        *("--where", '"eo:cloud_cover" < 20'),
     ]
     assert run("read", "toy", *flags, "-o", tmp_path / "x.parquet")[0] == 0
     (request,) = answers.requests
@@ -72,7 +73,7 @@ def test_options_reach_the_server(run, answers, tmp_path):
     assert list(request.bands) == ["red", "nir"]
     assert (request.geometries.bboxes.values[0].minx, request.geometries.crs) == (-1, "EPSG:32618")
     assert (one.date_range.start, one.date_range.end) == ("2024-01-01", "")
-    assert (one.cloud_cover_lt, list(one.ids)) == (20, ["a", "b"])
+    assert (one.cloud_cover_lt, list(one.ids), one.where) == (20, ["a", "b"], '"eo:cloud_cover" < 20')
     assert (request.grid.all_touched, request.on_error) == (True, 2)
 
 

@@ -1,4 +1,5 @@
 import datetime as dt
+import json
 
 import numpy as np
 import pytest
@@ -53,6 +54,7 @@ def test_a_read_asks_for_what_was_said(asked, toy):
         split=["train", "val"],
         split_column="part",
         ids=["a", "b"],
+        where="n < 3",
     )
     box = pb.BBox(minx=0, miny=1, maxx=2, maxy=3)
     assert request == pb.ReadRequest(
@@ -67,6 +69,7 @@ def test_a_read_asks_for_what_was_said(asked, toy):
                 split=["train", "val"],
                 split_column="part",
                 ids=["a", "b"],
+                where="n < 3",
             )
         ],
         grid=pb.GridOptions(
@@ -162,6 +165,7 @@ def test_nothing_said_is_no_filter(nothing):
         ({"bbox": (2, 0, 1, 1)}, "bbox .* is inverted"),
         ({"bbox": "0,0,1,1"}, "expected \\(minx, miny, maxx, maxy\\)"),
         ({"ids": []}, "ids is empty"),
+        ({"where": " "}, "where is empty"),
         ({"split": ()}, "split is empty"),
         ({"bands": []}, "no bands are named .*Collection.bands"),
         ({"bands": ["red", "red"]}, "bands names 'red' more than once"),
@@ -239,3 +243,20 @@ def pb_plan():
 
 def test_bad_requests_are_of_the_tree():
     assert issubclass(errors.BadRequestError, rf.RasterflightError)
+
+
+def test_an_expression_may_come_as_a_dict(asked, toy):
+    tree = {"op": "=", "args": [{"property": "split"}, "é'"]}
+    (one,) = asked(toy.subset(where=tree), bands="red").filters
+    assert json.loads(one.where) == tree
+    assert [one.where for one in asked(toy.subset(where="a = 1"), bands="red", where="b = 2").filters] == [
+        "a = 1",
+        "b = 2",
+    ]
+
+
+def test_an_expression_is_text_or_a_dict():
+    with pytest.raises(TypeError, match=r"where is 7, expected CQL2 as text, or its JSON form as a dict"):
+        filter_message({"where": 7})
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        filter_message({"where": {"op": {1, 2}}})

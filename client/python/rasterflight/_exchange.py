@@ -12,8 +12,11 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import flight
 
+from rasterflight._connection import Connection
 from rasterflight._points import PointSet, check_point_columns
+from rasterflight._uploads import Deadline, SentRequest
 from rasterflight_protocol import points_schema
+from rasterflight_protocol.v1.read_pb2 import ReadRequest
 
 _COORDINATES: Final = pa.schema(
     [pa.field("x", pa.float64(), nullable=False), pa.field("y", pa.float64(), nullable=False)]
@@ -46,10 +49,14 @@ class PointsReader:
 
     Parameters
     ----------
-    writer, reader
-        Of a DoExchange.
+    connection
+        To the server.
+    request
+        For the points layout, without coordinates.
     sets
         In order; the first one says which columns there are.
+    seconds
+        All that it may take; None: no limit.
 
     Raises
     ------
@@ -57,13 +64,17 @@ class PointsReader:
         A column of the points has the name of one of the result.
     """
 
-    def __init__(self, writer: Any, reader: Any, sets: Iterator[PointSet]) -> None:
+    def __init__(
+        self, connection: Connection, request: ReadRequest, sets: Iterator[PointSet], seconds: float | None
+    ) -> None:
         first = next(sets)
         names = [] if first.columns is None else first.columns.schema
         check_point_columns([field.name for field in names], _TAKEN)
         self._own = list(names)
-        self._reader = reader
-        self._writer = writer  # a writer that is dropped closes the call, with rows still on their way
+        deadline = Deadline(connection.seconds(seconds))
+        self._request = SentRequest(connection, request, deadline)
+        # a writer that is dropped closes the call, with rows still on their way: it is kept as long as the reader
+        self._writer, self._reader = connection.exchange(self._request.message, deadline.left)
         self._sent: deque[_Sent] = deque()
         self._failure: BaseException | None = None
         self._sender = threading.Thread(
@@ -110,6 +121,7 @@ class PointsReader:
         self._sender.join(_JOIN_SECONDS)
         with suppress(*_FAILURES):  # the reader has told it
             self._writer.close()
+        self._request.drop()
 
     def _send(self, sets: Iterator[PointSet]) -> None:
         try:

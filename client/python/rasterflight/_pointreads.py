@@ -161,6 +161,6 @@ class PointReads(View):
         request.grid.CopyFrom(grid_message({}, masked=masked, values=values))
         request.on_error = on_error_value(on_error)
         request.batch_bytes = batch_bytes or 0
-        writer, reader = self._connection.exchange(request, timeout)
         bar = Bar(self._name) if progress else None
-        return Stream(PointsReader(writer, reader, chain([first], sets)), self._connection.url, bar, self._owner)
+        reader = PointsReader(self._connection, request, chain([first], sets), timeout)
+        return Stream(reader, self._connection.url, bar, self._owner)

@@ -164,20 +164,38 @@ class Collection:
         RequestError
             BAD_REQUEST naming the field, or RECORD_NOT_FOUND naming the ids.
         """
-        schema = self.records_schema
-        where = conditions(filters, schema)
-        for i, item in enumerate(filters):
-            self._check_ids(item.ids, f"filters[{i}].ids")
-            if item.where:
-                columns = Columns(schema, self._database.documents)
-                where.append(where_condition(item.where, columns, self._footprints, f"filters[{i}].where"))
-        if bounds is not None:
-            where.append(overlap(bounds, margin))
-        table = self._database.query(_select(where, schema), [value for part in where for value in part.parameters])
+        where = self._where(filters, bounds, margin)
+        sql = _select(where, self.records_schema)
+        table = self._database.query(sql, [value for part in where for value in part.parameters])
         for i, item in enumerate(filters):
             if item.HasField("bbox"):
                 table = _intersecting(table, checked_boxes(item.bbox, f"filters[{i}].bbox"))
         return table
+
+    def matching(self, filters: Sequence[Filter]) -> npt.NDArray[np.int64]:
+        """Numbers of the records that ``select`` would find, in no order."""
+        if any(item.HasField("bbox") for item in filters):
+            table = self.select(filters)
+        else:
+            where = self._where(filters)
+            sql = f"SELECT {quoted(ROW)} AS row FROM records WHERE {_all_of(where)}"  # noqa: S608
+            table = self._database.query(sql, [value for part in where for value in part.parameters])
+        rows: npt.NDArray[np.int64] = table["row"].to_numpy()
+        return rows
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """One column of all records, by number: of those of the records, or of ``BOUNDS``; datetime as naive UTC."""
+        sql = f"SELECT {quoted(name)} AS value FROM records ORDER BY {quoted(ROW)}"  # noqa: S608
+        return self._database.query(sql)["value"]
+
+    def _where(self, filters: Sequence[Filter], bounds: Box | None = None, margin: float = 0.0) -> list[Condition]:
+        where = conditions(filters, self.records_schema)
+        for i, item in enumerate(filters):
+            self._check_ids(item.ids, f"filters[{i}].ids")
+            if item.where:
+                columns = Columns(self.records_schema, self._database.documents)
+                where.append(where_condition(item.where, columns, self._footprints, f"filters[{i}].where"))
+        return where if bounds is None else [*where, overlap(bounds, margin)]
 
     def records(self, rows: npt.NDArray[np.int64]) -> pa.Table:
         """Return whole records by number, in the order given, in ``records_schema``."""
@@ -212,13 +230,16 @@ class Collection:
             )
 
 
+def _all_of(where: Sequence[Condition]) -> str:
+    return " AND ".join(f"({part.sql})" for part in where) or "true"
+
+
 def _select(where: Sequence[Condition], schema: pa.Schema) -> str:
     cloud_cover = f"CAST({quoted(CLOUD_COVER)} AS DOUBLE)" if has_cloud_cover(schema) else "CAST(NULL AS DOUBLE)"
     bounds = ", ".join(f"{quoted(name)} AS {name.rpartition(':')[2]}" for name in BOUNDS)
-    condition = " AND ".join(f"({part.sql})" for part in where) or "true"
     return (
         f"SELECT {quoted(ROW)} AS row, id, datetime, geometry, {bounds}, {cloud_cover} AS cloud_cover"  # noqa: S608
-        f" FROM records WHERE {condition} ORDER BY datetime NULLS LAST, id"
+        f" FROM records WHERE {_all_of(where)} ORDER BY datetime NULLS LAST, id"
     )
 
 

@@ -29,14 +29,17 @@ from rasterflight_server.catalog.cql2_time import Period
 from rasterflight_server.catalog.filters import Condition
 from rasterflight_server.errors import RequestError
 
-# Numbers are doubles. What is no number, as infinity less infinity, is null; DuckDB would take it for the largest of all.
+# A member that a nullif of its own would name twice, so that nested operators would double it at each level.
+_ONCE: Final = "list_transform([{0}], lambda v: nullif(v, {1}::DOUBLE))[1]"
+_NONZERO: Final = _ONCE.format("{1}", 0)
+# Numbers are doubles.
 _ARITHMETIC: Final = {
     "+": "{0} + {1}",
     "-": "{0} - {1}",
     "*": "{0} * {1}",
-    "/": "{0} / nullif({1}, 0)",
-    "%": "{0} % nullif({1}, 0)",
-    "div": "trunc({0} / nullif({1}, 0))",
+    "/": f"{{0}} / {_NONZERO}",
+    "%": f"{{0}} % {_NONZERO}",
+    "div": f"trunc({{0}} / {_NONZERO})",
     "^": "pow({0}, {1})",
 }
 _COMPARISONS: Final = ("=", "<>", "<", "<=", ">", ">=")
@@ -162,15 +165,21 @@ class _Compiler:
         value = self._term(args[0])
         if not isinstance(args[1], list):
             raise WhereError("IN takes a list")
-        items = [self._term(item) for item in args[1]]
-        found = cql2_lists.one_of(value, items)
+        found = cql2_lists.one_of(value, cql2_lists.list_of(args[1])) if cql2_lists.is_plain(args[1]) else None
         if found is None:
-            if len(items) > MAX_OPERATIONS:
-                raise WhereError(
-                    f"the list of IN has {len(items)} members that have to be compared one by one, the limit is {MAX_OPERATIONS}"
-                )
-            found = joined("OR", [_compare("=", value, item) for item in items])
+            found = self._each(value, args[1])
         return truth(found, "the IN")
+
+    def _each(self, value: Term, items: Sequence[Any]) -> Condition:
+        if value.kind is Kind.TRUTH:
+            raise WhereError(
+                "IN takes texts, numbers or times, and compares nothing true or false with what is computed"
+            )
+        if len(items) > MAX_OPERATIONS:
+            raise WhereError(
+                f"the list of IN has {len(items)} members that have to be compared one by one, the limit is {MAX_OPERATIONS}"
+            )
+        return joined("OR", [_compare("=", value, self._term(item)) for item in items])
 
     def _like(self, _: str, args: Sequence[Any]) -> Term:
         _check_pattern(args[1])
@@ -187,7 +196,8 @@ class _Compiler:
 
     def _arithmetic(self, op: str, args: Sequence[Any]) -> Term:
         numbers = [number(self._term(arg), f"the operator {op}") for arg in args]
-        sql = combine(f"nullif({_ARITHMETIC[op]}, 'NaN'::DOUBLE)", *numbers)
+        # What is no number, as infinity less infinity, is null; DuckDB would take it for the largest of all.
+        sql = combine(_ONCE.format(_ARITHMETIC[op], "'NaN'"), *numbers)
         return Term(Kind.NUMBER, sql, f"what {op} gives")
 
     def _temporal(self, op: str, args: Sequence[Any]) -> Term:

@@ -1,5 +1,6 @@
 """Lists in a CQL2 expression: one value of many, and columns that hold lists."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from rasterflight_server.catalog.cql2_terms import (
 from rasterflight_server.catalog.filters import Condition
 
 _TYPES: Final = {Kind.NUMBER: "DOUBLE", Kind.TEXT: "VARCHAR", Kind.TRUTH: "BOOLEAN"}
+_KINDS: Final[dict[type, Kind]] = {float: Kind.NUMBER, str: Kind.TEXT, bool: Kind.TRUTH}
 # A null is a member like any other, and equal to none: it is never contained in anything.
 _RELATIONS: Final = {
     "a_equals": "({0} = {1} AND len({0}) = list_count({0}))",
@@ -26,21 +28,15 @@ _RELATIONS: Final = {
 OPERATORS: Final = tuple(_RELATIONS)
 
 
-def one_of(value: Term, items: Sequence[Term]) -> Condition | None:
-    """``value IN (items)``; None where the items are not literals of the kind of the value, so that each is to be compared."""
-    kinds = {item.kind for item in items}
-    if not items:
+def one_of(value: Term, values: Term) -> Condition | None:
+    """Whether a value is one of a list of literals; None where they are of another kind, so that each is to be compared."""
+    if values.members is None:
         return Condition("false", ())
-    if len(kinds) > 1 or not all(item.literal is not None for item in items):
+    value = converted(value, values.members)
+    if value.kind is not values.members:
         return None
-    (kind,) = kinds
-    value = converted(value, kind)
-    if value.kind is not kind or kind not in _TYPES:
-        return None
-    check_exact(value, *items)
-    # A null in the list would make every other value unknown, but a literal is none.
-    values = Condition("?", ([item.literal for item in items],))
-    return combine(f"{{0}} IN (SELECT unnest({{1}}::{_TYPES[kind]}[]))", value.value, values)
+    check_exact(value, *(literal(number) for number in values.literal if value.whole))
+    return combine("({0}) IN (SELECT unnest({1}))", value.value, values.value)
 
 
 def relate_lists(op: str, one: Term, other: Term) -> Condition:
@@ -58,6 +54,12 @@ def relate_lists(op: str, one: Term, other: Term) -> Condition:
     return combine(_RELATIONS[op], *sides)
 
 
+def is_plain(values: Sequence[Any]) -> bool:
+    """Whether values are literals of one kind, or there is none."""
+    kinds = {_KINDS.get(type(value)) for value in values}
+    return len(kinds) <= 1 and None not in kinds
+
+
 def list_of(values: Sequence[Any]) -> Term:
     """A list that stands in the expression.
 
@@ -66,15 +68,16 @@ def list_of(values: Sequence[Any]) -> Term:
     WhereError
         Its members are not literals of one kind.
     """
-    if not all(isinstance(value, bool | float | str) for value in values):
+    kinds = {_KINDS.get(type(value)) for value in values}
+    if None in kinds:
         raise WhereError("a list holds texts, numbers, or true and false, nothing computed")
-    members = [literal(value) for value in values]
-    kinds = {member.kind for member in members}
     if len(kinds) > 1:
         raise WhereError(
             "the members of a list are of different kinds", "compare texts, numbers and truth values apart"
         )
     kind = kinds.pop() if kinds else None
+    if kind is Kind.NUMBER and not all(map(math.isfinite, values)):
+        raise WhereError("a number in the expression is too large")
     cast = f"?::{_TYPES[kind or Kind.TEXT]}[]"
     return Term(Kind.LIST, Condition(cast, (list(values),)), "the list", list(values), members=kind)
 

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import shapely
 
 from rasterflight_server.catalog.cql2_terms import Kind, Term, WhereError, joined
-from rasterflight_server.catalog.database import ROW, Database, quoted
+from rasterflight_server.catalog.database import BOUNDS, ROW, Database, quoted
 from rasterflight_server.catalog.filters import Condition, overlap
 from rasterflight_server.types.lonlat import Box
 
@@ -46,12 +47,12 @@ class Footprints:
         #: Number of records, with a footprint or without.
         self.count = database.rows
 
-    def meeting(self, boxes: Sequence[Box]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_]]:
-        """Numbers of the records whose bounds meet one of the boxes, and their footprints as WKB."""
+    def meeting(self, boxes: Sequence[Box]) -> pa.Table:
+        """Records whose bounds meet one of the boxes: row, geometry (WKB), xmin, ymin, xmax, ymax."""
         where = joined("OR", [overlap(box) for box in boxes])
-        sql = f"SELECT {quoted(ROW)} AS row, geometry FROM records WHERE {where.sql}"  # noqa: S608 - bound
-        table = self._database.query(sql, where.parameters)
-        return table["row"].to_numpy(), table["geometry"].to_numpy()
+        bounds = ", ".join(f"{quoted(name)} AS {name.rpartition(':')[2]}" for name in BOUNDS)
+        sql = f"SELECT {quoted(ROW)} AS row, geometry, {bounds} FROM records WHERE {where.sql}"  # noqa: S608 - bound
+        return self._database.query(sql, where.parameters)
 
 
 def is_geometry(node: Any) -> bool:
@@ -88,7 +89,7 @@ def relate(op: str, one: Term | Any, other: Term | Any, footprints: Footprints) 
             "the footprints are in the column geometry",
         )
     negated = op == "s_disjoint"
-    found = _found(_TESTS["s_intersects" if negated else op], _shape(other), footprints)
+    found = _found("s_intersects" if negated else op, _shape(other), footprints)
     bits = np.full(max(footprints.count, 1), b"1" if negated else b"0")
     bits[found] = b"0" if negated else b"1"
     # A bit for each record: half a million numbers in a list take half a second.
@@ -96,20 +97,43 @@ def relate(op: str, one: Term | Any, other: Term | Any, footprints: Footprints) 
     return Condition(sql, (bits.tobytes().decode(),))
 
 
-def _found(test: _Test, shape: shapely.Geometry, footprints: Footprints) -> npt.NDArray[np.int64]:
-    # Every operator that comes here needs a common point. Bounds are taken part by part: a box across the antimeridian is two.
-    parts = shapely.get_parts(shape) if shapely.get_num_geometries(shape) <= _FEW else [shape]
+def _found(op: str, shape: shapely.Geometry, footprints: Footprints) -> npt.NDArray[np.int64]:
+    """Rows of the records whose footprints an operator holds for; every operator here needs a common point."""
+    # Part by part: a box across the antimeridian is two.
+    parts = shapely.get_parts(shape) if shapely.get_num_geometries(shape) <= _FEW else np.array([shape])
     boxes = [(minx, miny, maxx, maxy) for minx, miny, maxx, maxy in shapely.bounds(parts).tolist()]
-    rows, wkb = footprints.meeting(boxes)
-    shapes = np.asarray(shapely.from_wkb(wkb), dtype=object)
-    flawed = ~shapely.is_valid(shapes)
-    if flawed.any():
-        shapes[flawed] = shapely.make_valid(shapes[flawed])
+    candidates = footprints.meeting(boxes)
+    found = candidates["row"].to_numpy()
+    sure = np.zeros(len(found), dtype=bool)
+    if op == "s_intersects":
+        for box, part in zip(boxes, parts, strict=True):
+            if _is_rectangle(part, box):
+                sure |= _inside(candidates, box)
+    wkb = candidates["geometry"].to_numpy()[~sure]
+    return np.concatenate([found[sure], found[~sure][_holds(op, shape, shapely.from_wkb(wkb))]])
+
+
+def _holds(op: str, shape: shapely.Geometry, footprints: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
+    flawed = ~shapely.is_valid(footprints)
+    footprints[flawed] = shapely.make_valid(footprints[flawed])
     shapely.prepare(shape)
     try:
-        return rows[test(shape, shapes)]
+        return _TESTS[op](shape, footprints)
     except shapely.errors.GEOSException:
         raise WhereError("the geometry in the expression is of a kind that this operator cannot compare") from None
+
+
+def _is_rectangle(shape: shapely.Geometry, box: Box) -> bool:
+    polygon = shapely.get_type_id(shape) == shapely.GeometryType.POLYGON
+    return bool(polygon and shapely.equals(shape, shapely.box(*box)))
+
+
+def _inside(candidates: pa.Table, box: Box) -> npt.NDArray[np.bool_]:
+    """Footprints whose bounds lie in a box; most of them, where it is large, and no question to Shapely."""
+    xmin, ymin, xmax, ymax = (candidates[name].to_numpy() for name in ("xmin", "ymin", "xmax", "ymax"))
+    minx, miny, maxx, maxy = box
+    inside: npt.NDArray[np.bool_] = (xmin >= minx) & (xmax <= maxx) & (ymin >= miny) & (ymax <= maxy)
+    return inside
 
 
 def _shape(node: Any) -> shapely.Geometry:

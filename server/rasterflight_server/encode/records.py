@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from rasterflight_server.catalog import Collection
-from rasterflight_server.plan.planner import select
 from rasterflight_server.plan.request import Request
+from rasterflight_server.plan.selection import select
 
 #: Rows of a batch; footprints of a kilobyte make it about a megabyte.
 BATCH_ROWS = 1024

@@ -4,7 +4,8 @@ Batches are started one by one, and tiles that later batches share are kept, dec
 other. Where the areas of a record come in any order, nearly all of its tiles would have to be kept for nearly all of its
 batches. Then it may take less memory to start all batches of the record at once: each tile is decoded when it is
 wanted for all of them, and what waits is the pixels that were asked for. Of both, the one is chosen that needs less memory.
-Only where both need more than a stream may have, tiles are decoded again, once for each group of batches that fits.
+Only where both need more than a stream may have (``GROUP_BYTES``), the batches are started in groups that fit, and of the tiles that
+these groups share, those are decoded again that the reader cannot keep.
 """
 
 from collections.abc import Iterable, Iterator
@@ -55,7 +56,7 @@ def schedule(records: Iterable[Rows], target: int, geometry_bytes: Ints | None, 
     geometry_bytes
         Size of each area, which travels with every row; None when there are none.
     ahead
-        How many batches may be under way while one is waited for.
+        How many batches may be under way.
     """
     keeps: dict[RecordCut, int] = {}
 

@@ -62,6 +62,7 @@ class ChipsStream:
         self.schema: pa.Schema = plan_schema(plan)
         self._plan = plan
         self._budget = budget
+        self._batches_ahead = LOOKAHEAD_BYTES // plan.request.batch_bytes
         self._reader = Reader(workers)
         areas = plan.request.areas
         self._masks = None if areas is None else Masks(areas, all_touched=plan.request.all_touched)
@@ -111,15 +112,15 @@ class ChipsStream:
         if len(group.batches) > 1:
             # In place of tiles that would be kept.
             return ahead + self._reader.retained_bytes + group.nbytes <= GROUP_BYTES
-        return ahead < LOOKAHEAD_BYTES and (
-            not group.keeps or self._reader.retained_bytes + group.keeps <= RETAINED_BYTES
-        )
+        if ahead >= LOOKAHEAD_BYTES or len(started) >= self._batches_ahead:
+            return False
+        return not group.keeps or self._reader.retained_bytes + group.keeps <= RETAINED_BYTES
 
     def _groups(self) -> "_Coming":
         target = self._plan.request.batch_bytes
         areas = self._plan.request.areas
         sizes = None if areas is None else areas.wkb_sizes
-        return _Coming(schedule(self._announced(), target, sizes, LOOKAHEAD_BYTES // target))
+        return _Coming(schedule(self._announced(), target, sizes, self._batches_ahead))
 
     def _start(self, group: Group) -> list[_Started]:
         begun = []

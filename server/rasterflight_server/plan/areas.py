@@ -83,14 +83,15 @@ class Areas:
     def __len__(self) -> int:
         return len(self.geometries)
 
-    def to_crs(self, crs: str, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
+    def to_crs(self, crs: str, numbers: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.object_]:
         """Some areas in another CRS; vertices that it cannot express are infinite.
 
         Parameters
         ----------
         numbers
-            0-based.
+            0-based; None: all.
         """
+        numbers = np.arange(len(self)) if numbers is None else numbers
         # Of areas all over the world, each CRS sees few.
         known = self._by_crs.setdefault(crs, np.full(len(self), None, dtype=object))
         missing = numbers[shapely.is_missing(known[numbers])]
@@ -140,7 +141,7 @@ class Areas:
 
     @cached_property
     def _lonlat(self) -> npt.NDArray[np.object_]:
-        lonlat = self.to_crs(LONLAT, np.arange(len(self)))
+        lonlat = self.to_crs(LONLAT)
         finite = np.isfinite(vertex_bounds(lonlat)).all(axis=1)
         if not finite.all():
             first = int(np.argmin(finite))

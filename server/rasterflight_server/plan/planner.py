@@ -7,26 +7,21 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import shapely
 
 from rasterflight_protocol import BandField, ErrorCode
 from rasterflight_server.catalog import BandEntry, Collection
-from rasterflight_server.errors import NoDataError, RequestError, ServiceError
-from rasterflight_server.plan.areas import Areas
+from rasterflight_server.errors import RequestError, ServiceError
 from rasterflight_server.plan.bandfields import band_fields
 from rasterflight_server.plan.blocks import block_windows
 from rasterflight_server.plan.cutouts import BandSource, Record, RecordCut
+from rasterflight_server.plan.nothing import no_pixels, no_records
 from rasterflight_server.plan.placing import cut_out
 from rasterflight_server.plan.regrid import Regrid, whole_cuts
 from rasterflight_server.plan.request import Request
+from rasterflight_server.plan.selection import select
 from rasterflight_server.plan.validity import witnesses
 from rasterflight_server.types import Asset, Grid
-from rasterflight_server.types.lonlat import Box
 
-#: Pairs of record and area of one request: what a plan holds of each takes some 50 bytes.
-MAX_CHIPS = 20_000_000
-#: Pairs of record and area that are tested at a time, at the most.
-_PAIRS_TOGETHER = 8_000_000
 _NO_AREAS: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
 
@@ -83,75 +78,6 @@ class ReadPlan:
         return replace(self, records=chosen)
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Records that match a request by their columns and footprints."""
-
-    #: Columns of ``Collection.select``, in the order of the result.
-    hits: pa.Table
-    #: For each of them, the 0-based numbers of the areas that its footprint intersects; None: no areas were given.
-    areas: list[npt.NDArray[np.int64]] | None
-
-
-def select(collection: Collection, request: Request) -> Selection:
-    """Find the records that match the filters and, by their footprints, the areas; there may be none.
-
-    Raises
-    ------
-    RequestError
-        LIMIT_EXCEEDED: there are more pairs of record and area than one request may have.
-    """
-    hits = matching(collection, request, None if request.areas is None else request.areas.lonlat_bounds)
-    if request.areas is None:
-        return Selection(hits, None)
-    return _joined(hits, request.areas)
-
-
-def _joined(hits: pa.Table, areas: Areas) -> Selection:
-    """The records that areas intersect, each with the numbers of these areas."""
-    kept: list[npt.NDArray[np.int64]] = []
-    found: list[npt.NDArray[np.int64]] = []
-    pairs = 0
-    for rows, footprint, area in _matches(hits, areas):
-        pairs += len(area)
-        if pairs > MAX_CHIPS:
-            raise RequestError(
-                ErrorCode.LIMIT_EXCEEDED,
-                f"there are more than {MAX_CHIPS} pairs of record and area",
-                field=areas.field,
-                hint="narrow the records by filters, or ask for parts of the areas one after the other",
-            )
-        matched, starts = np.unique(footprint, return_index=True)
-        kept.append(rows[matched])
-        found.extend(np.split(area, starts[1:]) if len(matched) else [])
-    return Selection(_taken(hits, kept), found)
-
-
-def _matches(
-    hits: pa.Table, areas: Areas
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Rows of hits, and pairs (index of row, number of area) that intersect; some hits at a time, so that pairs stay few."""
-    together = max(1, _PAIRS_TOGETHER // len(areas))
-    for first in range(0, len(hits), together):
-        some = hits.slice(first, together)
-        # Bounds first: most footprints need not even be parsed.
-        near = areas.near(np.stack([some[side].to_numpy() for side in ("xmin", "ymin", "xmax", "ymax")], axis=1))
-        yield first + near, *areas.match(_footprints(some.take(pa.array(near))))
-
-
-def _taken(hits: pa.Table, rows: Sequence[npt.NDArray[np.int64]]) -> pa.Table:
-    return hits.take(pa.array(np.concatenate([_NO_AREAS, *rows])))
-
-
-def matching(collection: Collection, request: Request, bounds: Box | None = None, margin: float = 0.0) -> pa.Table:
-    """Find the records that match the filters; ``bounds`` and ``margin`` as ``Collection.select`` takes them."""
-    hits = collection.select(request.filters, bounds, margin)
-    for areas in request.filter_areas:
-        rows = [rows[np.unique(footprint)] for rows, footprint, _ in _matches(hits, areas)]
-        hits = _taken(hits, rows)
-    return hits
-
-
 def plan_read(collection: Collection, request: Request) -> ReadPlan:
     """Plan a read of pixels.
 
@@ -165,13 +91,13 @@ def plan_read(collection: Collection, request: Request) -> ReadPlan:
     entries = [collection.resolve_band(name) for name in request.bands]
     selection = select(collection, request)
     if not len(selection.hits):
-        raise _no_records(collection, request)
+        raise no_records(collection, request)
     found = list(_find_bands(collection, request, entries, selection.hits))
     regrid = _regrid(request, found)
     areas = [_NO_AREAS] * len(found) if selection.areas is None else selection.areas
     records = list(_cut_records(request, found, areas, regrid))
     if not records:
-        raise _no_pixels(collection, request)
+        raise no_pixels(collection, request, entries, selection.hits)
     facts, levels = (None, {}) if regrid is None else (regrid.facts(), regrid.levels())
     return ReadPlan(request, collection, records, band_fields(request, records), facts, levels)
 
@@ -231,10 +157,6 @@ def _cut_records(
         cuts = [cut for cut in cuts if len(cut.windows)]
         if cuts:
             yield RecordCut(one.record, cuts)
-
-
-def _footprints(hits: pa.Table) -> npt.NDArray[np.object_]:
-    return np.asarray(shapely.from_wkb(hits["geometry"].to_numpy(zero_copy_only=False)), dtype=object)
 
 
 def band_grids(
@@ -308,45 +230,3 @@ def _check_grid(request: Request, grid: Grid, record: Record, asset: str) -> Non
             field=placed,
             hint="ask for pixel windows instead",
         )
-
-
-def _no_pixels(collection: Collection, request: Request) -> NoDataError:
-    """Say where no pixel lies."""
-    if request.areas is None:
-        where = "in the windows" if request.windows is not None else "on the grid"
-        return NoDataError(
-            f"records match the filters, but not one of their pixels lies {where} that was asked for",
-            collection=collection.name,
-            hint="read without it, and see where the records are",
-        )
-    return NoDataError(
-        "the footprints of records touch the geometries, but not one pixel lies inside",
-        collection=collection.name,
-        hint="enlarge the geometries",
-    )
-
-
-def _no_records(collection: Collection, request: Request) -> ServiceError:
-    """Say which step emptied the answer."""
-    matching = collection.select(request.filters)
-    if request.areas is None or not len(matching):
-        first, last = collection.manifest.time_range or (None, None)
-        return NoDataError(
-            "no record matches the filters",
-            collection=collection.name,
-            hint=f"the collection has {collection.manifest.records} records from {first} to {last}",
-        )
-    if matching["geometry"].null_count == len(matching):
-        return RequestError(
-            ErrorCode.UNSUPPORTED_LAYOUT,
-            "no raster that matches the filters says where it lies, so geometries cannot be placed on any",
-            collection=collection.name,
-            field="geometries",
-            hint="ask for pixel windows instead",
-        )
-    extent = collection.manifest.extent
-    return NoDataError(
-        "records match the filters, but none overlaps the geometries",
-        collection=collection.name,
-        hint=f"the collection lies within {extent} (lon/lat); check geometry_crs and the order of coordinates",
-    )

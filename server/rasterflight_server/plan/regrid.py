@@ -136,9 +136,10 @@ class Regrid:
         for band in bands:
             method = self._methods.get(band.column, Resampling.NEAREST)
             number = self._level(grid, band, method)
-            itemsize = np.dtype(band.level.dtype).itemsize
             source = level_grid(grid, band.asset.profile.levels[number]) if number else grid
             made = None if method in _KEPT else physical_dtype(band.level.dtype)
+            # of the type that GDAL would work in: it decides where large targets are cut
+            itemsize = np.result_type(band.level.dtype, made or band.level.dtype).itemsize
             if band.column in self._methods:
                 self._levels[self._bands[band.column]].add(number)
             groups[source, method, itemsize].append(

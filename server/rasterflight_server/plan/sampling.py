@@ -14,11 +14,13 @@ from rasterflight_server.catalog import BandEntry, Collection
 from rasterflight_server.errors import RequestError, ServiceError
 from rasterflight_server.plan.crs import in_degrees
 from rasterflight_server.plan.cutouts import BandSource, Record
+from rasterflight_server.plan.nothing import nowhere
 from rasterflight_server.plan.placed import Placed
-from rasterflight_server.plan.planner import band_grids, matching
+from rasterflight_server.plan.planner import band_grids
 from rasterflight_server.plan.pointindex import PointIndex
 from rasterflight_server.plan.points import Points
 from rasterflight_server.plan.request import Request
+from rasterflight_server.plan.selection import matching
 from rasterflight_server.types import Grid
 from rasterflight_server.types.lonlat import TURN
 
@@ -143,13 +145,7 @@ class PointPlan:
         """Refuse points on records of which none says where it lies."""
         found = matching(self.collection, self.request)
         if len(found) and found["geometry"].null_count == len(found):
-            raise RequestError(
-                ErrorCode.UNSUPPORTED_LAYOUT,
-                "no raster that matches the filters says where it lies, so points cannot be placed on any",
-                collection=self.collection.name,
-                field="points",
-                hint="ask for pixel windows instead",
-            )
+            raise nowhere(self.collection, "points")
 
     def _placed(self, grid: Grid, bounds: Bounds) -> Placed:
         assert self._index is not None

@@ -59,6 +59,8 @@ class Layout:
 
     def chunks(self) -> list[Chunk]:
         """The chunks of the whole target, from top to bottom, left to right."""
+        if 0 in (self.source.width, self.source.height, self.target.width, self.target.height):
+            return []
         if self.transformer.whole_pixels:
             return [Chunk(self.target.window, self.source.window, (1.0, 1.0))]
         found: list[Chunk] = []

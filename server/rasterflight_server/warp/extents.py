@@ -137,7 +137,8 @@ def _within(low: F64, high: F64, size: int, scale: float) -> Mask:
 def _on_seam(scan: Scan, window: Window, across: tuple[F64, F64, Mask]) -> Mask | None:
     """Target pixels on both ends of a source that goes round the world: what lies between their corners is all but them.
 
-    GDAL notices half of them, and takes the whole world for the rest.
+    GDAL notices those whose centre lies behind the seam, and takes the whole world for the rest; here only where the source is not in
+    degrees, which alone tell for sure.
     """
     left, right, inside = across
     transformer, chunk = scan.transformer, scan.chunk
@@ -152,7 +153,9 @@ def _on_seam(scan: Scan, window: Window, across: tuple[F64, F64, Mask]) -> Mask 
     x, y = cols.astype(np.float64) + window.col_off + 0.5, rows.astype(np.float64) + window.row_off
     middle, _ = transformer.exact(x, y)
     seam = np.zeros(maybe.shape, np.bool_)
-    seam[rows, cols] = (middle < left[rows, cols]) | (middle > right[rows, cols])
+    seam[rows, cols] = middle < left[rows, cols]
+    if transformer.meridian is not None:
+        seam[rows, cols] |= middle > right[rows, cols]
     return seam if seam.any() else None
 
 

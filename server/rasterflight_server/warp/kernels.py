@@ -57,11 +57,14 @@ class Bilinear:
         # Weights of the left column and of the upper row.
         self._left = 1.5 - (centres.x - self._col)
         self._upper = 1.5 - (centres.y - self._row)
+        # Before the centre of the first pixel that pixel has all the weight; behind that of the last it comes to it by lack of others.
+        _begin_inside(self._col, self._left)
+        _begin_inside(self._row, self._upper)
 
     @property
     def reach(self) -> Window:
         """What a patch has to cover."""
-        return self._centres.reach(0.5, (-1, -1), (1, 1))
+        return self._centres.reach(0.5, (-1, -1), (2, 2))
 
     def __call__(self, patch: Patch) -> tuple[Pixels, Mask | None]:
         """Values and which of them are valid."""
@@ -139,8 +142,12 @@ class Cubic:
         if whole is None or whole.all():
             return values, valid
         left, upper = 1.5 - (self._centres.x - self._col), 1.5 - (self._centres.y - self._row)
-        left, upper = (np.broadcast_to(ratio, whole.shape)[~whole] for ratio in (left, upper))
-        values[~whole], weighty = Bilinear.interpolate(patch, patch.at(self._row, self._col)[~whole], left, upper)
+        col, row, left, upper = (
+            np.broadcast_to(part, whole.shape)[~whole] for part in (self._col, self._row, left, upper)
+        )
+        _begin_inside(col, left)
+        _begin_inside(row, upper)
+        values[~whole], weighty = Bilinear.interpolate(patch, patch.at(row, col), left, upper)
         if weighty is None:
             return values, valid
         whole[~whole] = weighty
@@ -162,6 +169,13 @@ def before(places: F64) -> F64:
     """The pixel whose centre is the last before each place."""
     pixels = places - 0.5
     return np.floor(pixels, out=pixels)
+
+
+def _begin_inside(pixels: F64, weights: F64) -> None:
+    outside = pixels < 0
+    if outside.any():
+        pixels[outside] = 0.0
+        weights[outside] = 1.0
 
 
 def on_valid(centres: Centres, patch: Patch) -> Mask | None:

@@ -1,0 +1,94 @@
+"""Which records a request is about, and which of its areas each of them meets."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import shapely
+
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.catalog import Collection
+from rasterflight_server.errors import RequestError
+from rasterflight_server.plan.areas import Areas
+from rasterflight_server.plan.request import Request
+from rasterflight_server.types.lonlat import Box
+
+#: Pairs of record and area of one request: what a plan holds of each takes some 50 bytes.
+MAX_CHIPS = 20_000_000
+#: Pairs of record and area that are tested at a time, at the most.
+_PAIRS_TOGETHER = 8_000_000
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Records that match a request by their columns and footprints."""
+
+    #: Columns of ``Collection.select``, in the order of the result.
+    hits: pa.Table
+    #: For each of them, the 0-based numbers of the areas that its footprint intersects; None: no areas were given.
+    areas: list[Ints] | None
+
+
+def select(collection: Collection, request: Request) -> Selection:
+    """Find the records that match the filters and, by their footprints, the areas; there may be none.
+
+    Raises
+    ------
+    RequestError
+        LIMIT_EXCEEDED: there are more pairs of record and area than one request may have.
+    """
+    hits = matching(collection, request, None if request.areas is None else request.areas.lonlat_bounds)
+    if request.areas is None:
+        return Selection(hits, None)
+    return _joined(hits, request.areas)
+
+
+def matching(collection: Collection, request: Request, bounds: Box | None = None, margin: float = 0.0) -> pa.Table:
+    """Find the records that match the filters; ``bounds`` and ``margin`` as ``Collection.select`` takes them."""
+    hits = collection.select(request.filters, bounds, margin)
+    for areas in request.filter_areas:
+        rows = [rows[np.unique(footprint)] for rows, footprint, _ in _matches(hits, areas)]
+        hits = _taken(hits, rows)
+    return hits
+
+
+def _joined(hits: pa.Table, areas: Areas) -> Selection:
+    """The records that areas intersect, each with the numbers of these areas."""
+    kept: list[Ints] = []
+    found: list[Ints] = []
+    pairs = 0
+    for rows, footprint, area in _matches(hits, areas):
+        pairs += len(area)
+        if pairs > MAX_CHIPS:
+            raise RequestError(
+                ErrorCode.LIMIT_EXCEEDED,
+                f"there are more than {MAX_CHIPS} pairs of record and area",
+                field=areas.field,
+                hint="narrow the records by filters, or ask for parts of the areas one after the other",
+            )
+        matched, starts = np.unique(footprint, return_index=True)
+        kept.append(rows[matched])
+        found.extend(np.split(area, starts[1:]) if len(matched) else [])
+    return Selection(_taken(hits, kept), found)
+
+
+def _matches(hits: pa.Table, areas: Areas) -> Iterator[tuple[Ints, Ints, Ints]]:
+    """Rows of hits, and pairs (index of row, number of area) that intersect; some hits at a time, so that pairs stay few."""
+    together = max(1, _PAIRS_TOGETHER // len(areas))
+    for first in range(0, len(hits), together):
+        some = hits.slice(first, together)
+        # Bounds first: most footprints need not even be parsed.
+        near = areas.near(np.stack([some[side].to_numpy() for side in ("xmin", "ymin", "xmax", "ymax")], axis=1))
+        yield first + near, *areas.match(_footprints(some.take(pa.array(near))))
+
+
+def _taken(hits: pa.Table, rows: Sequence[Ints]) -> pa.Table:
+    return hits.take(pa.array(np.concatenate([np.empty(0, dtype=np.int64), *rows])))
+
+
+def _footprints(hits: pa.Table) -> npt.NDArray[np.object_]:
+    return np.asarray(shapely.from_wkb(hits["geometry"].to_numpy(zero_copy_only=False)), dtype=object)
