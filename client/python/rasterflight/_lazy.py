@@ -1,5 +1,6 @@
 """Cubes that are read later and in parts, with dask: a chunk is a ticket."""
 
+import numbers
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +24,10 @@ from rasterflight.errors import BadRequestError
 from rasterflight_protocol import BandField
 from rasterflight_protocol.v1.read_pb2 import LAYOUT_OUTLINES, ON_ERROR_SKIP, ReadRequest
 
-#: Sizes of chunks along dimensions that are not named; -1: the whole.
-_DEFAULTS: Final = {"time": 1, "y": -1, "x": -1}
+#: All along a dimension, as dask has it.
+_WHOLE: Final = -1
+#: Sizes of chunks along dimensions that are not named.
+_DEFAULTS: Final = {"time": 1, "y": _WHOLE, "x": _WHOLE}
 #: Ways to resample that take pixels as they are.
 _KEPT: Final = ("nearest", "mode")
 
@@ -52,6 +55,12 @@ def check_lazy(request: ReadRequest, chunks: Any, *, progress: bool) -> None:
         raise BadRequestError(
             f"chunks names {', '.join(map(repr, unknown))}, expected {', '.join(_DEFAULTS)}", field="chunks"
         )
+    for name, size in chunks.items():
+        parts = size if isinstance(size, tuple) else (size,)
+        if any(isinstance(part, numbers.Integral) and part < 1 and part != _WHOLE for part in parts):
+            raise BadRequestError(
+                f"chunks has {size!r} for {name}, expected sizes from 1 on, or {_WHOLE} for the whole", field="chunks"
+            )
     if request.on_error == ON_ERROR_SKIP:
         raise BadRequestError(
             "on_error='skip' does not go with chunks: what fails is not known before they are computed",
@@ -131,11 +140,10 @@ def _sizes(dask: Any, chunks: Mapping[str, Any], shape: tuple[int, ...], bands: 
     time, y, x = ({**_DEFAULTS, **chunks}[name] for name in _DEFAULTS)
     widest = max((np.dtype(band.dtype) for band in bands), key=lambda dtype: dtype.itemsize)
     try:
+        # areas lie apart: each has chunks of its own
         sizes: Sizes = dask.core.normalize_chunks((time, 1, y, x), shape, dtype=widest)
     except (TypeError, ValueError) as error:
         raise BadRequestError(f"chunks cannot be {dict(chunks)}: {error}", field="chunks") from None
-    if min(map(min, sizes)) < 1:
-        raise BadRequestError(f"chunks cannot be {dict(chunks)}: sizes are above 0", field="chunks")
     return sizes
 
 
