@@ -17,7 +17,7 @@ from rasterflight_protocol import BandField, chips_schema, unpack
 from rasterflight_protocol.schemas import CRS_KEY, records_schema
 from rasterflight_protocol.v1.error_pb2 import ErrorDetail
 from rasterflight_protocol.v1.plan_pb2 import Plan, Progress, Upload
-from rasterflight_protocol.v1.read_pb2 import ReadRequest
+from rasterflight_protocol.v1.read_pb2 import LAYOUT_RECORDS, ReadRequest
 
 UTM18 = "EPSG:32618"
 CRS_METADATA = {CRS_KEY: json.dumps({UTM18: {"wkt": "PROJCRS[...]", "projjson": {"type": "ProjectedCRS"}}}).encode()}
@@ -40,6 +40,8 @@ class Answers:
     schema: pa.Schema = field(default_factory=lambda: chips_schema([BandField("red", "uint16", "0")]))
     #: Batches, ``(batch, total bytes)`` pairs, and errors to raise between them; an Event is waited for.
     stream: Sequence[Any] = ()
+    #: What a read of records answers with.
+    records: pa.Table = field(default_factory=RECORDS.empty_table)
     #: Raised by every call before it does anything.
     error: Exception | None = None
     collections: list[dict[str, Any]] = field(default_factory=lambda: [TOY])
@@ -92,8 +94,11 @@ class FakeServer(flight.FlightServerBase):
 
     def do_get(self, context, ticket):
         self._check()
-        self._answers.requests.append(unpack(ticket.ticket))
-        self._check_upload(unpack(ticket.ticket))
+        request = unpack(ticket.ticket)
+        self._answers.requests.append(request)
+        self._check_upload(request)
+        if request.layout == LAYOUT_RECORDS:
+            return flight.RecordBatchStream(self._answers.records)
         return flight.GeneratorStream(self._answers.schema, self._batches())
 
     def do_put(self, context, descriptor, reader, writer):
