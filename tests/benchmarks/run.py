@@ -14,11 +14,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import rasterio
+import rasterio.mask
+import rasterio.warp
+import shapely
 from affine import Affine
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 import rasterflight as rf
@@ -27,12 +34,23 @@ ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "out" / "bench"
 SIDE, TILE = 4096, 1024
 DATES = 12
+CRS, WEST, NORTH = "EPSG:32631", 500_000, 5_700_000
 BANDS = ("B1", "B2", "B3", "B4")
 
 
+class Scenario(Protocol):
+    """The same work for both readers; results are arrays that must be equal."""
+
+    name: str
+
+    def rasterflight(self, collection: rf.Collection) -> np.ndarray: ...
+
+    def rasterio(self, pool: ThreadPoolExecutor) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
-class Scenario:
-    """The same work for both readers."""
+class Windows:
+    """Pixel windows of some bands."""
 
     name: str
     bands: tuple[str, ...]
@@ -40,9 +58,8 @@ class Scenario:
     windows: tuple[tuple[int, int, int, int], ...]
 
     def rasterflight(self, collection: rf.Collection) -> np.ndarray:
-        ids = [f"d{number:02d}" for number in range(self.records)]
-        pixels = collection.get_numpy(windows=list(self.windows), bands=list(self.bands), ids=ids)
-        return pixels.reshape(len(ids), len(self.windows), len(self.bands), *pixels.shape[-2:])
+        pixels = collection.get_numpy(windows=list(self.windows), bands=list(self.bands), ids=ids(self.records))
+        return pixels.reshape(self.records, len(self.windows), len(self.bands), *pixels.shape[-2:])
 
     def rasterio(self, pool: ThreadPoolExecutor) -> np.ndarray:
         def read(job: tuple[int, str]) -> list[np.ndarray]:
@@ -54,12 +71,97 @@ class Scenario:
         return found.reshape(self.records, len(self.bands), *found.shape[1:]).swapaxes(1, 2)
 
 
-SCENARIOS = (
-    Scenario("one area, 12 dates", ("B1",), DATES, ((1500, 900, 256, 256),)),
-    Scenario("4 areas, 12 dates", ("B1",), DATES, tuple((600 + 900 * n, 300 + 900 * n, 256, 256) for n in range(4))),
-    Scenario("a whole scene, 4 bands", BANDS, 1, ((0, 0, SIDE, SIDE),)),
-    Scenario("200 small areas", ("B1", "B2"), 1, tuple((37 * n % 4000, 91 * n % 4000, 40, 40) for n in range(200))),
+@dataclass(frozen=True)
+class Plots:
+    """Polygons, masked."""
+
+    name: str
+    records: int
+    count: int
+
+    @cached_property
+    def shapes(self) -> list[shapely.Polygon]:
+        rng = np.random.default_rng(1)
+        places = rng.uniform(500, SIDE * 10 - 500, (self.count, 2)) * (1, -1) + (WEST, NORTH)
+        return [shapely.Point(place).buffer(250, quad_segs=3) for place in places]
+
+    def rasterflight(self, collection: rf.Collection) -> np.ndarray:
+        frame = collection.get_gdf(self.shapes, geometry_crs=CRS, bands="B1", ids=ids(self.records))
+        return np.concatenate([pixels.reshape(-1) for pixels in frame.data])
+
+    def rasterio(self, pool: ThreadPoolExecutor) -> np.ndarray:
+        def read(record: int) -> np.ndarray:
+            with rasterio.open(scene(record, "B1")) as dataset:
+                cut = [rasterio.mask.mask(dataset, [shape], crop=True)[0].reshape(-1) for shape in self.shapes]
+                return np.concatenate(cut)
+
+        return np.concatenate(list(pool.map(read, range(self.records))))
+
+
+@dataclass(frozen=True)
+class Points:
+    """Single pixels."""
+
+    name: str
+    records: int
+    count: int
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        return np.random.default_rng(2).uniform(0.5, SIDE * 10 - 0.5, (self.count, 2)) * (1, -1) + (WEST, NORTH)
+
+    def rasterflight(self, collection: rf.Collection) -> np.ndarray:
+        return collection.sample_points(self.places, "B1", geometry_crs=CRS, ids=ids(self.records))["value"].to_numpy()
+
+    def rasterio(self, pool: ThreadPoolExecutor) -> np.ndarray:
+        def read(record: int) -> list[float]:
+            with rasterio.open(scene(record, "B1")) as dataset:
+                return [float(value[0]) for value in dataset.sample(self.places)]
+
+        return np.concatenate(list(pool.map(read, range(self.records))))
+
+
+@dataclass(frozen=True)
+class Warped:
+    """Part of a scene in another CRS."""
+
+    name: str
+    records: int
+    side: int
+
+    @cached_property
+    def grid(self) -> dict[str, Any]:
+        [x], [y] = rasterio.warp.transform(CRS, "EPSG:3857", [WEST + 12_000], [NORTH - 12_000])
+        return {"crs": "EPSG:3857", "transform": (16, 0, x, 0, -16, y), "width": self.side, "height": self.side}
+
+    def rasterflight(self, collection: rf.Collection) -> np.ndarray:
+        dataset = collection.get_xarray(
+            bands="B1", like=self.grid, resampling="nearest", ids=ids(self.records), groupby=None
+        )
+        return dataset.B1.values[:, 0]
+
+    def rasterio(self, pool: ThreadPoolExecutor) -> np.ndarray:
+        def read(record: int) -> np.ndarray:
+            options = {**self.grid, "transform": Affine(*self.grid["transform"]), "resampling": Resampling.nearest}
+            with rasterio.open(scene(record, "B1")) as dataset, WarpedVRT(dataset, **options) as warped:
+                return warped.read(1)
+
+        return np.array(list(pool.map(read, range(self.records))))
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Windows("one area, 12 dates", ("B1",), DATES, ((1500, 900, 256, 256),)),
+    Windows("4 areas, 12 dates", ("B1",), DATES, tuple((600 + 900 * n, 300 + 900 * n, 256, 256) for n in range(4))),
+    Windows("a whole scene, 4 bands", BANDS, 1, ((0, 0, SIDE, SIDE),)),
+    Windows("200 small areas", ("B1", "B2"), 1, tuple((37 * n % 4000, 91 * n % 4000, 40, 40) for n in range(200))),
+    Plots("200 polygons, 5 dates", 5, 200),
+    Points("2,000 points, 10 dates", 10, 2000),
+    Warped("512 x 512 to EPSG:3857", 6, 512),
 )
+
+
+def ids(records: int) -> list[str]:
+    return [f"d{number:02d}" for number in range(records)]
 
 
 def scene(record: int, band: str) -> Path:
@@ -72,8 +174,8 @@ def make_scenes() -> Path:
     rng = np.random.default_rng(0)
     slope = np.add.outer(np.sin(np.arange(SIDE) / 300), np.cos(np.arange(SIDE) / 200)) * 1000 + 3000
     profile = {
-        "driver": "GTiff", "width": SIDE, "height": SIDE, "count": 1, "dtype": "uint16", "crs": "EPSG:32631",
-        "transform": Affine(10, 0, 500_000, 0, -10, 5_700_000), "tiled": True, "blockxsize": TILE, "blockysize": TILE,
+        "driver": "GTiff", "width": SIDE, "height": SIDE, "count": 1, "dtype": "uint16", "crs": CRS,
+        "transform": Affine(10, 0, WEST, 0, -10, NORTH), "tiled": True, "blockxsize": TILE, "blockysize": TILE,
         "compress": "deflate", "predictor": 2, "zlevel": 6, "num_threads": "all_cpus",
     }  # fmt: skip
     for record in range(DATES):
