@@ -351,3 +351,35 @@ def test_mixed_resolutions(one_client: rf.Client, data: Path) -> None:
             assert_equal(found, truth, "bilinear")
     assert resampled
     assert len(resampled) < len(layers)
+
+
+def test_a_grid_that_goes_far_beyond_the_record(pyramid: tuple[FileServer, ServerProcess]) -> None:
+    """Of a huge grid only the part under the record is made; windows still count from its corner."""
+    _, server = pyramid
+    grid = {
+        "crs": "EPSG:3857",
+        "transform": (20.0, 0, -20_000_000, 0, -20.0, 20_000_000),
+        "width": 2_000_000,
+        "height": 1_800_000,
+    }
+    with rf.connect(server.url) as client:
+        made = client.collection("made")
+        whole = only_chip(made, bands="B", like=grid, resampling="nearest")
+        col, row = (round((whole.transform[2] + 2e7) / 20), round((2e7 - whole.transform[5]) / 20))
+        window = (col + 100, row + 50, 300, 200)
+        part = only_chip(made, bands="B", like=grid, resampling="nearest", windows=[window])
+    assert np.array_equal(part.pixels["B"], whole.pixels["B"][50:250, 100:400])
+    with rasterio.open(pyramid[0].root / "a.tif") as dataset:
+        truth = np.zeros(whole.pixels["B"].shape, np.uint16)
+        rasterio.warp.reproject(
+            dataset.read(1), truth, src_transform=dataset.transform, src_crs=dataset.crs, src_nodata=0, dst_nodata=0,
+            dst_transform=Affine(*whole.transform), dst_crs="EPSG:3857", resampling=Resampling.nearest,
+        )  # fmt: skip
+    assert np.array_equal(whole.pixels["B"], truth)
+
+
+def test_too_fine_a_grid(pyramid: tuple[FileServer, ServerProcess]) -> None:
+    with rf.connect(pyramid[1].url) as client, pytest.raises(
+        rf.errors.LimitExceededError, match=r"a raster of 1024 x 1024 pixels would become one of \d+ x \d+"
+    ):  # fmt: skip
+        client.collection("made").plan(bands="B", resolution=0.01)

@@ -101,7 +101,7 @@ class WarpedAssembly:
         raw = [self._raw[band.asset.href, band.number, band.sample][part].reshape(shape) for band in bands]
         valid = [self._counts(band, part, shape) for band in bands]
         for block in self._cut.blocks(window):
-            there = _within(block, window)
+            there = _within(block, self._cut.moved(window))
             for band, pixels, counts, made, found in zip(bands, raw, valid, self._made, self._valid, strict=True):
                 to = made[where].reshape(window.height, window.width)
                 told = found[where].reshape(window.height, window.width)

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from affine import Affine
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
@@ -13,7 +12,7 @@ from rasterflight_server.plan.bounds import vertex_bounds
 from rasterflight_server.plan.cutouts import GridCut
 from rasterflight_server.plan.request import Request
 from rasterflight_server.plan.windows import geometry_windows, part_windows
-from rasterflight_server.types import Grid
+from rasterflight_server.types import Grid, Window
 from rasterflight_server.types.lonlat import Box
 
 Ints = npt.NDArray[np.int64]
@@ -92,8 +91,7 @@ def _enlarged(grid: Grid, bounds: npt.NDArray[np.float64]) -> tuple[Grid, int, i
     left, top = (max(0, 1 - int(np.floor(values.min(initial=0)))) for values in (cols, rows))
     right = max(grid.width, 1 + int(np.ceil(cols.max(initial=0))))
     bottom = max(grid.height, 1 + int(np.ceil(rows.max(initial=0))))
-    transform = grid.transform @ Affine.translation(-left, -top)
-    return Grid(left + right, top + bottom, transform, grid.crs), left, top
+    return grid.part(Window(-left, -top, left + right, top + bottom)), left, top
 
 
 def _placed(areas: Areas, numbers: npt.NDArray[np.int64], grid: Grid) -> npt.NDArray[np.object_]:

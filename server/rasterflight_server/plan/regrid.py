@@ -10,6 +10,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.cutouts import BandSource, GridCut
 from rasterflight_server.plan.gridoptions import Target
 from rasterflight_server.plan.lattice import (
@@ -25,11 +27,15 @@ from rasterflight_server.plan.levels import choose_level, level_grid
 from rasterflight_server.plan.physical import physical_dtype
 from rasterflight_server.plan.validity import witnesses
 from rasterflight_server.plan.warpedcut import WarpedCut, Ways
-from rasterflight_server.types import Grid
+from rasterflight_server.types import Grid, Window
 from rasterflight_server.warp import Resampling, bounds_of
 
 #: The bands of a record, by the grid that they are on.
 BandGrids = Mapping[Grid, Sequence[BandSource]]
+#: Grids of so many pixels are warped to as a whole, as GDAL does; of larger ones the part that the raster covers.
+_WHOLE_PIXELS: Final = 1 << 28
+#: What one raster may become.
+_MAX_PIXELS: Final = 1 << 32
 #: Of a pixel: where two grids have the same edge, rounding must not add a row.
 _SLACK: Final = 1e-6
 #: Methods that take pixels as they are.
@@ -136,7 +142,14 @@ class Regrid:
 
     def _warped(self, grid: Grid, bands: Sequence[BandSource]) -> list[GridCut]:
         part = self._under(grid)
+        covered = self._around(part, grid)
+        if not len(covered):
+            return []
         self._parts[part] = None
+        # A grid that goes far beyond the raster would take long to plan for, and is made in part.
+        window = part.window if part.width * part.height <= _WHOLE_PIXELS else Window(*covered[0].tolist())
+        _check_size(window, grid)
+        target = part.part(window)
         groups: dict[tuple[Grid, Resampling, int], list[BandSource]] = defaultdict(list)
         for band in bands:
             method = self._methods.get(band.column, Resampling.NEAREST)
@@ -150,15 +163,16 @@ class Regrid:
             groups[source, method, itemsize].append(
                 replace(band, number=number, made=made, witnesses=witnesses(band.asset.profile, band.sample, number))
             )
-        covered = self._around(part, grid)
         return [
             WarpedCut(
                 part,
                 tuple(alike),
                 np.full(len(covered), -1),
                 covered,
-                self._warp(source, part, method, itemsize),
+                self._warp(source, target, method, itemsize),
                 self._ways,
+                window.col_off,
+                window.row_off,
             )
             for (source, method, itemsize), alike in groups.items()
         ]
@@ -178,11 +192,24 @@ def _whole(grid: Grid, bands: Sequence[BandSource]) -> GridCut:
     return GridCut(grid, tuple(bands), np.array([-1]), np.array([grid.window]))
 
 
+def _check_size(window: Window, grid: Grid) -> None:
+    """Refuse to make more pixels of one raster than anybody can want."""
+    if window.width * window.height > _MAX_PIXELS:
+        raise RequestError(
+            ErrorCode.LIMIT_EXCEEDED,
+            f"a raster of {grid.width} x {grid.height} pixels would become one of {window.width} x {window.height}, "
+            f"and {_MAX_PIXELS} pixels are the limit",
+            field="grid.resolution",
+            hint="take a coarser resolution, in units of the CRS of the grid",
+        )
+
+
 def _covered(part: Grid, grid: Grid) -> npt.NDArray[np.int64]:
     """The window of a grid that a raster covers, shape (1, 4), or none."""
     around = bounds_of(projected(grid, part.crs or "", None))
     inverse = ~part.transform
-    cols, rows = zip(*(inverse @ (around[x], around[y]) for x in (0, 2) for y in (1, 3)), strict=True)
+    cols = [inverse.a * around[side] + inverse.c for side in (0, 2)]
+    rows = [inverse.e * around[side] + inverse.f for side in (1, 3)]
     left, right = max(0, int(np.floor(min(cols) + _SLACK))), min(part.width, int(np.ceil(max(cols) - _SLACK)))
     top, bottom = max(0, int(np.floor(min(rows) + _SLACK))), min(part.height, int(np.ceil(max(rows) - _SLACK)))
     window = [(left, top, right - left, bottom - top)] if right > left and bottom > top else []

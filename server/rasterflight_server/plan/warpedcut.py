@@ -60,15 +60,22 @@ class WarpedCut(GridCut):
 
     warp: Warp
     ways: Ways
+    #: Where on ``grid`` the target of the warp lies.
+    col_off: int = 0
+    row_off: int = 0
+
+    def moved(self, window: Window) -> Window:
+        """A window as the warp counts it."""
+        return Window(window.col_off - self.col_off, window.row_off - self.row_off, window.width, window.height)
 
     def source_windows(self, windows: Ints) -> Ints:
         """The pixels that windows are made of, shape (n, 4); without size where there are none."""
-        found = [self.ways.source(self.warp, Window(*window)) for window in windows.tolist()]
+        found = [self.ways.source(self.warp, self.moved(Window(*window))) for window in windows.tolist()]
         return np.array(found, dtype=np.int64).reshape(-1, 4)
 
     def blocks(self, window: Window) -> Sequence[Block]:
-        """The blocks of a window."""
-        return self.ways.blocks(self.warp, window)
+        """The blocks of a window; their targets are as the warp counts."""
+        return self.ways.blocks(self.warp, self.moved(window))
 
 
 def _around(parts: Sequence[Window]) -> Place:

@@ -52,6 +52,13 @@ class Grid:
         """Rows and columns run along the axes of the CRS: neither rotated nor sheared."""
         return self.transform.b == 0.0 and self.transform.d == 0.0
 
+    def part(self, window: Window) -> "Grid":
+        """The grid of the pixels in a window, which may reach out of this one."""
+        if window == self.window:
+            return self
+        [transform] = self.window_transforms(np.array([window]))
+        return Grid(window.width, window.height, Affine(*transform.tolist()), self.crs)
+
     def window_transforms(self, windows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Transforms of the pixels inside windows, as ``DatasetReader.window_transform`` computes them.
 
