@@ -1,30 +1,23 @@
 """Datasets that are read later: the same as those that are read at once, whoever computes them."""
 
-import gc
-import pickle
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dask
-import numpy as np
 import pytest
 import shapely
 import xarray as xr
-from distributed import Client as Cluster
-from distributed import LocalCluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rasterflight as rf
 from rasterflight import errors
-from rasterflight._chunk import Chunk
-from rasterflight_protocol import unpack
 from support.patchwork import ALIKE, build_patchwork
 from support.server import ServerProcess
 
-SECRET = "s3cret-of-nobody"  # noqa: S105
+SECRET = "s3cret-of-nobody"
 AREAS = [
     shapely.Polygon([(700_200, 5_700_100), (701_800, 5_699_900), (701_200, 5_700_900)]),
     shapely.box(700_150, 5_699_700, 700_900, 5_700_300),
