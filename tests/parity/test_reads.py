@@ -153,13 +153,6 @@ def test_xarray_equals_rioxarray(client: rf.Client, data: Path) -> None:
     assert ds.B04.dtype == np.int16
 
 
-def test_xarray_refuses_grids_that_do_not_line_up(client: rf.Client) -> None:
-    with pytest.raises(
-        rf.errors.GridMismatchError, match=r"do not line up: record m_4709963_se_14_1_2014.* 0.4 of a pixel"
-    ):
-        client.collection("naip").get_xarray(geometries=(-99.17, 47.01, -99.15, 47.02), bands=["red"])
-
-
 def test_gdf_plots_in_the_right_place(client: rf.Client, data: Path) -> None:
     boroughs = gpd.read_file(data / "aoi" / "nyc-boroughs.geojson")
     found = client.collection("ny").get_gdf(

@@ -100,7 +100,7 @@ class WarpedAssembly:
         bands = self._cut.bands
         raw = [self._raw[band.asset.href, band.number, band.sample][part].reshape(shape) for band in bands]
         valid = [self._counts(band, part, shape) for band in bands]
-        for block in self._cut.warp.blocks(window):
+        for block in self._cut.blocks(window):
             there = _within(block, window)
             for band, pixels, counts, made, found in zip(bands, raw, valid, self._made, self._valid, strict=True):
                 to = made[where].reshape(window.height, window.width)

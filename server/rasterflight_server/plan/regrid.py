@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from rasterflight_server.plan.cutouts import BandSource, GridCut
 from rasterflight_server.plan.gridoptions import Target
@@ -23,12 +24,14 @@ from rasterflight_server.plan.lattice import (
 from rasterflight_server.plan.levels import choose_level, level_grid
 from rasterflight_server.plan.physical import physical_dtype
 from rasterflight_server.plan.validity import witnesses
-from rasterflight_server.plan.warpedcut import WarpedCut
+from rasterflight_server.plan.warpedcut import WarpedCut, Ways
 from rasterflight_server.types import Grid
-from rasterflight_server.warp import Resampling, Warp, bounds_of
+from rasterflight_server.warp import Resampling, bounds_of
 
 #: The bands of a record, by the grid that they are on.
 BandGrids = Mapping[Grid, Sequence[BandSource]]
+#: Of a pixel: where two grids have the same edge, rounding must not add a row.
+_SLACK: Final = 1e-6
 #: Methods that take pixels as they are.
 _KEPT: Final = (Resampling.NEAREST, Resampling.MODE)
 
@@ -56,6 +59,8 @@ class Regrid:
         self._under = lru_cache(maxsize=1024)(self._part)
         self._warp = lru_cache(maxsize=1024)(warp_between)
         self._factor = lru_cache(maxsize=1024)(self._decimation)
+        self._around = lru_cache(maxsize=1024)(_covered)
+        self._ways = Ways()
         self._methods = self._choose_methods(records)
         self._levels: dict[str, set[int]] = defaultdict(set)
         #: All parts of the grid that records were put on.
@@ -145,8 +150,16 @@ class Regrid:
             groups[source, method, itemsize].append(
                 replace(band, number=number, made=made, witnesses=witnesses(band.asset.profile, band.sample, number))
             )
+        covered = self._around(part, grid)
         return [
-            _whole_warped(part, alike, self._warp(source, part, method, itemsize), grid)
+            WarpedCut(
+                part,
+                tuple(alike),
+                np.full(len(covered), -1),
+                covered,
+                self._warp(source, part, method, itemsize),
+                self._ways,
+            )
             for (source, method, itemsize), alike in groups.items()
         ]
 
@@ -165,14 +178,12 @@ def _whole(grid: Grid, bands: Sequence[BandSource]) -> GridCut:
     return GridCut(grid, tuple(bands), np.array([-1]), np.array([grid.window]))
 
 
-def _whole_warped(part: Grid, bands: Sequence[BandSource], warp: Warp, grid: Grid) -> GridCut:
+def _covered(part: Grid, grid: Grid) -> npt.NDArray[np.int64]:
+    """The window of a grid that a raster covers, shape (1, 4), or none."""
     around = bounds_of(projected(grid, part.crs or "", None))
     inverse = ~part.transform
     cols, rows = zip(*(inverse @ (around[x], around[y]) for x in (0, 2) for y in (1, 3)), strict=True)
-    slack = 1e-6  # of a pixel: where both are the same, rounding may not add one
-    left, right = max(0, int(np.floor(min(cols) + slack))), min(part.width, int(np.ceil(max(cols) - slack)))
-    top, bottom = max(0, int(np.floor(min(rows) + slack))), min(part.height, int(np.ceil(max(rows) - slack)))
+    left, right = max(0, int(np.floor(min(cols) + _SLACK))), min(part.width, int(np.ceil(max(cols) - _SLACK)))
+    top, bottom = max(0, int(np.floor(min(rows) + _SLACK))), min(part.height, int(np.ceil(max(rows) - _SLACK)))
     window = [(left, top, right - left, bottom - top)] if right > left and bottom > top else []
-    return WarpedCut(
-        part, tuple(bands), np.full(len(window), -1), np.array(window, dtype=np.int64).reshape(-1, 4), warp
-    )
+    return np.array(window, dtype=np.int64).reshape(-1, 4)
