@@ -16,6 +16,7 @@ import rasterflight as rf
 from rasterflight import errors
 from support.patchwork import ALIKE, build_patchwork
 from support.server import ServerProcess
+from support.telemetry import stats
 
 SECRET = "s3cret-of-nobody"
 AREAS = [
@@ -158,3 +159,122 @@ def test_conflicts_are_where_they_are_in_the_whole(patchwork: rf.Collection) -> 
 def _place(error: Exception) -> tuple[int, int]:
     words = str(error).replace(",", "").split()
     return int(words[words.index("row") + 1]), int(words[words.index("column") + 1])
+
+
+# ---- what is in the graph, and who computes it
+
+
+def tasks_of(dataset: xr.Dataset) -> list[Chunk]:
+    values = [getattr(task, "args", task) for task in dict(dataset.__dask_graph__()).values()]
+    return [part for args in values if isinstance(args, tuple) for part in args if isinstance(part, Chunk)]
+
+
+def test_a_chunk_is_a_ticket_for_its_own_records_area_and_extent(patchwork: rf.Collection) -> None:
+    lazy = read(patchwork, bands=["red", "scl"], **AREA, resampling={"scl": "mode"}, chunks={"y": 50, "x": 64})
+    chunks = tasks_of(lazy)
+    assert len(chunks) == sum(np.prod(variable.data.numblocks) for variable in lazy.data_vars.values())
+    assert any(chunk.ticket is None for chunk in chunks)
+    for chunk in chunks:
+        if chunk.ticket is None:
+            continue
+        request = unpack(chunk.ticket)
+        assert list(request.bands) == [chunk.band.name]
+        assert set(request.grid.band_resampling) <= {chunk.band.name}
+        assert request.snapshot == patchwork.snapshot
+        assert len(request.geometries.wkb.values) == 1
+        assert [list(one.ids) for one in request.filters] == [list(chunk.steps)]
+        assert request.grid.part.maxx - request.grid.part.minx == chunk.extent.width * 10
+        assert request.grid.part.maxy - request.grid.part.miny == chunk.extent.height * 10
+
+
+def test_the_graph_is_small_and_names_depend_on_the_read_alone(patchwork: rf.Collection) -> None:
+    one, same = (read(patchwork, bands="red", chunks={"y": 64, "x": 64}) for _ in range(2))
+    other = read(patchwork, bands="red", chunks={"y": 64, "x": 64}, all_touched=True)
+    assert one.red.data.name == same.red.data.name != other.red.data.name
+    assert len(pickle.dumps(one)) < one.nbytes / 4
+
+
+def test_only_chunks_that_are_needed_are_read(server: ServerProcess, patchwork: rf.Collection) -> None:
+    lazy = read(patchwork, bands=["red", "dem"], ids="a", chunks={"y": 64, "x": 64})
+    before = stats(server.url)
+    lazy.red[0, 0, :10, 70:90].compute()
+    after = stats(server.url)
+    assert after["streams_started"] - before["streams_started"] == 1
+    assert after["tiles_decoded"] - before["tiles_decoded"] == 1
+
+
+def test_a_token_travels_if_it_was_given_and_is_never_shown(
+    server: ServerProcess, patchwork: rf.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rf.connect(server.url, token=SECRET) as client:
+        given = read(client.collection("patchwork"), bands="red", ids="a", chunks={})
+    monkeypatch.setenv("RASTERFLIGHT_TOKEN", SECRET)
+    with rf.connect(server.url) as client:
+        found = read(client.collection("patchwork"), bands="red", ids="a", chunks={})
+    assert SECRET.encode() in pickle.dumps(given)
+    assert SECRET.encode() not in pickle.dumps(found)
+    assert given.red.data.name == read(patchwork, bands="red", ids="a", chunks={}).red.data.name
+    for lazy in (given, found):
+        shown = [repr(lazy), str(lazy.red.data.name), *(repr(item) for item in dict(lazy.__dask_graph__()).items())]
+        assert SECRET not in "".join(shown)
+
+
+def test_a_dataset_outlives_its_client(server: ServerProcess, eager: dict[str, xr.Dataset]) -> None:
+    with rf.connect(server.url) as client:
+        lazy = read(client.collection("patchwork"), **CASES["one grid"], chunks={"y": 64})
+    assert_same(lazy, eager["one grid"])
+
+
+def test_a_private_server_lives_as_long_as_the_dataset(index: Path, eager: dict[str, xr.Dataset]) -> None:
+    lazy = read(rf.local({"patchwork": index}).collection("patchwork"), **CASES["one grid"], chunks={"y": 64})
+    gc.collect()
+    part = (lazy.red + 1)[:1]
+    assert_same(lazy, eager["one grid"])
+    del lazy
+    gc.collect()
+    np.testing.assert_array_equal(part.compute(), eager["one grid"].red[:1] + 1)
+    closed = rf.local({"patchwork": index})
+    with closed:
+        lazy = read(closed.collection("patchwork"), bands="red", ids="a", chunks={})
+    with pytest.raises(errors.ServerUnavailableError):
+        lazy.compute()
+
+
+def test_what_fails_fails_when_it_is_computed(tmp_path: Path) -> None:
+    build_patchwork(tmp_path)
+    with ServerProcess({"patchwork": tmp_path / "index"}) as server, rf.connect(server.url) as client:
+        lazy = read(client.collection("patchwork"), bands="red", ids="a", chunks={})
+        (tmp_path / "a_red.tif").unlink()
+        with pytest.raises(errors.SourceNotFoundError, match="patchwork/a/red: the file does not exist"):
+            lazy.compute()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None) as workers,
+        Cluster(workers) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("name", ["one grid, masked areas", "like"])
+def test_a_cluster_of_processes(
+    cluster: Cluster, patchwork: rf.Collection, eager: dict[str, xr.Dataset], name: str
+) -> None:
+    lazy = read(patchwork, **CASES[name], chunks={"time": 1, "y": 64, "x": 100})
+    xr.testing.assert_identical(lazy.compute(scheduler=cluster), eager[name])
+
+
+def test_a_cluster_reads_from_a_private_server(cluster: Cluster, index: Path, eager: dict[str, xr.Dataset]) -> None:
+    lazy = read(rf.local({"patchwork": index}).collection("patchwork"), **CASES["overviews"], chunks={"y": 20})
+    gc.collect()
+    xr.testing.assert_identical(lazy.compute(scheduler=cluster), eager["overviews"])
+
+
+def test_errors_come_back_from_a_cluster_as_they_are(cluster: Cluster, patchwork: rf.Collection) -> None:
+    lazy = read(patchwork, bands="red", ids=ALIKE, xr_combine="merge", chunks={})
+    with pytest.raises(errors.MergeConflictError, match="records a and b differ in red") as caught:
+        lazy.compute(scheduler=cluster)
+    assert isinstance(caught.value, ValueError)
+    assert caught.value.hint == "xr_combine='combine_first' takes the first"

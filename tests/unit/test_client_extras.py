@@ -37,7 +37,7 @@ class _Missing:
 def test_the_client_is_light():
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, check=True, timeout=60)
     loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
-    heavy = {"affine", "geopandas", "h5netcdf", "osgeo", "pandas", "pyproj", "rasterflight_server", "rasterio"}
+    heavy = {"affine", "dask", "geopandas", "h5netcdf", "osgeo", "pandas", "pyproj", "rasterflight_server", "rasterio"}
     assert loaded & (heavy | {"shapely", "tqdm", "xarray"}) == set()
 
 
@@ -45,6 +45,7 @@ def test_the_client_is_light():
     ("library", "extra", "call"),
     [
         ("xarray", "xarray", lambda toy: toy.get_xarray(bands="red")),
+        ("dask", "dask", lambda toy: toy.get_xarray(bands="red", chunks={})),
         ("geopandas", "geo", lambda toy: toy.get_gdf(bands="red")),
         ("affine", "geo", lambda toy: toy.get_gdf(bands="red")),
         ("shapely", "geo", lambda toy: toy.read({"type": "Polygon", "coordinates": []}, bands="red")),

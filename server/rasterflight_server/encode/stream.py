@@ -150,7 +150,8 @@ class ChipsStream:
         if (
             self._masks is None
             or isinstance(segment.cut, WarpedCut)
-            or (tiles_under(level, segment.windows).tiles == 1).all()
+            # a chip that was cut off may have nothing of its area left
+            or (segment.cut.uncut is None and (tiles_under(level, segment.windows).tiles == 1).all())
         ):
             return None
         wanted = self._masks.tiles(segment.cut, level, segment.windows, segment.edges)

@@ -1,7 +1,7 @@
 """What to cut out of one record: windows on each of its grids."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -115,6 +115,13 @@ class GridCut:
     numbers: npt.NDArray[np.int64]
     #: Shape (n, 4): col_off, row_off, width, height, inside the grid and not empty.
     windows: npt.NDArray[np.int64]
+    #: What ``windows`` were before they were cut off at a part of the grid; None: they were not.
+    uncut: npt.NDArray[np.int64] | None = field(default=None, kw_only=True)
+
+    @cached_property
+    def whole(self) -> "GridCut":
+        """The same with the windows before they were cut off."""
+        return self if self.uncut is None else replace(self, windows=self.uncut, uncut=None)
 
     @cached_property
     def stack(self) -> Stack:

@@ -55,7 +55,7 @@ def _cut_off(cut: GridCut, part: Box) -> GridCut:
     limit = np.array([cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0]], dtype=np.int64)
     windows = _intersections(cut.windows, limit)
     inside = _has_pixels(windows)
-    return replace(cut, numbers=cut.numbers[inside], windows=windows[inside])
+    return replace(cut, numbers=cut.numbers[inside], windows=windows[inside], uncut=cut.windows[inside])
 
 
 def _has_pixels(windows: Ints) -> npt.NDArray[np.bool_]:
