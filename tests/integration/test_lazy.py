@@ -1,19 +1,26 @@
 """Datasets that are read later: the same as those that are read at once, whoever computes them."""
 
+import gc
+import pickle
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dask
+import numpy as np
 import pytest
 import shapely
 import xarray as xr
+from distributed import Client as Cluster
+from distributed import LocalCluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rasterflight as rf
 from rasterflight import errors
+from rasterflight._chunk import Chunk
+from rasterflight_protocol import unpack
 from support.patchwork import ALIKE, build_patchwork
 from support.server import ServerProcess
 from support.telemetry import stats
