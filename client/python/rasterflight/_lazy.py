@@ -194,20 +194,14 @@ class _Layout:
         (first, last), (area, _), (top, bottom), (left, right) = span
         whole = self.axes.extent
         extent = Place(whole.row + top, whole.col + left, bottom - top, right - left)
-        ids = self.members.get(position)
+        ids = self.members.get(position, [])
+        # what is invalid has to be told also where it becomes NaN
+        masked = band.masked or is_made
+        number, part = self.axes.geometry_ids[area], self.lattice.bounds(extent)
         return Chunk(
-            # what is invalid has to be told where pixels are to be NaN: see read_chunk
-            ticket=None
-            if ids is None
-            else tickets.ticket(
-                band.name,
-                self.axes.geometry_ids[area],
-                ids,
-                self.lattice.bounds(extent),
-                masked=band.masked or is_made,
-            ),
+            ticket=tickets.ticket(band.name, number, ids, part, masked=masked) if ids else None,
             band=band,
-            steps={record: self.axes.steps.index[record] - first for record in ids or ()},
+            steps={record: self.axes.steps.index[record] - first for record in ids},
             times=last - first,
             lattice=self.lattice,
             extent=extent,
