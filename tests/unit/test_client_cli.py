@@ -10,6 +10,7 @@ import xarray as xr
 from rasterflight.cli import main
 from rasterflight_protocol import BandField, chips_schema
 from rasterflight_protocol.v1.plan_pb2 import Plan
+from rasterflight_protocol.v1.read_pb2 import RESAMPLING_CUBIC
 from support.fake_server import TOY, Answers, batch, failure, pixels, row, serving
 
 RED = chips_schema([BandField("red", "uint16", "0")])
@@ -65,7 +66,16 @@ def test_options_reach_the_server(run, answers, tmp_path):
     flags = [
         *("--bands", "red,nir", "--bbox=-1,1,2,3", "--geometry-crs", "EPSG:32618", "--date-range", "2024-01-01/.."),
         *("--cloud-cover-lt", "20", "--ids", "a,b", "--all-touched", "--on-error", "skip"),
-        *("--where", '"eo:cloud_cover" < 20'),
+        *(
+            "--where",
+            '"eo:cloud_cover" < 20',
+            "--target-crs",
+            "EPSG:3857",
+            "--resolution",
+            "60",
+            "--resampling",
+            "cubic",
+        ),
     ]
     assert run("read", "toy", *flags, "-o", tmp_path / "x.parquet")[0] == 0
     (request,) = answers.requests
@@ -75,6 +85,8 @@ def test_options_reach_the_server(run, answers, tmp_path):
     assert (one.date_range.start, one.date_range.end) == ("2024-01-01", "")
     assert (one.cloud_cover_lt, list(one.ids), one.where) == (20, ["a", "b"], '"eo:cloud_cover" < 20')
     assert (request.grid.all_touched, request.on_error) == (True, 2)
+    grid = request.grid
+    assert (grid.target_crs, list(grid.resolution), grid.resampling) == ("EPSG:3857", [60.0], RESAMPLING_CUBIC)
 
 
 @pytest.mark.parametrize("suffix", [".geojson", ".gpkg", ".parquet"])

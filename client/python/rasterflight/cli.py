@@ -5,11 +5,12 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow.compute as pc
 
 from rasterflight._client import Client, connect, local
+from rasterflight._grids import Resampling
 from rasterflight._output import WRITERS, check_output
 from rasterflight._pointfiles import check_samples_output, read_points, write_samples
 from rasterflight._vectors import read_areas
@@ -83,6 +84,9 @@ def _add_read_options(command: argparse.ArgumentParser) -> None:
     area.add_argument("--geometries", metavar="FILE", help="areas to cut out: .geojson, .gpkg or .parquet")
     command.add_argument("--geometry-crs", default="auto", metavar="CRS", help="CRS of --bbox or --geometries")
     command.add_argument("--all-touched", action="store_true", help="every pixel that an area touches")
+    command.add_argument("--target-crs", metavar="CRS", help="put the pixels on a grid in this CRS")
+    command.add_argument("--resolution", metavar="SIZE", type=float, help="size of pixels, in units of their CRS")
+    command.add_argument("--resampling", choices=get_args(Resampling), help="how pixels of another grid are made")
 
 
 def _add_sample_options(command: argparse.ArgumentParser) -> None:
@@ -181,6 +185,9 @@ def _keywords(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "geometries": options.bbox if options.geometries is None else read_areas(Path(options.geometries)),
         "all_touched": options.all_touched,
+        "target_crs": options.target_crs,
+        "resolution": options.resolution,
+        "resampling": options.resampling,
         **_common_keywords(options),
     }
 
