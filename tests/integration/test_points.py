@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -268,7 +269,8 @@ def ask(url: str, message: ReadRequest, batch: pa.RecordBatch | None) -> pa.Tabl
         try:
             return reader.read_all()
         finally:
-            reader.cancel()
+            with suppress(fl.FlightError, pa.ArrowException):  # the reader has raised it
+                writer.close()
 
 
 XY = pa.record_batch({"x": [1.0], "y": [2.0]})

@@ -1,13 +1,12 @@
 """How much is fetched, decoded and held: counted at the source and in the server, not timed."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,24 +18,10 @@ import rasterflight as rf
 from support.http_server import FileServer
 from support.scenes import noise, write_items, write_scene
 from support.server import ServerProcess, run_server_command
+from support.telemetry import stats, wait_for
 
 MIB = 1 << 20
 SIDE = 11_600  # four bands of it are more than 1 GiB
-
-
-def stats(url: str) -> dict[str, int]:
-    with fl.connect(url) as client:
-        [answer] = client.do_action("stats")
-        return json.loads(answer.body.to_pybytes())
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return condition()
 
 
 def index(folder: Path, records: dict[str, dict[str, str]]) -> Path:

@@ -1,6 +1,5 @@
 """Areas that go up before the request, through a real server: the same rows, the same errors, and nothing left behind."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -23,6 +22,8 @@ from rasterflight_protocol.v1.plan_pb2 import Upload
 from rasterflight_protocol.v1.read_pb2 import Filter, Geometries, ReadRequest
 from support.scenes import noise, write_items, write_scene
 from support.server import ServerProcess, run_server_command
+from support.telemetry import stats_of as stats
+from support.telemetry import wait_for
 
 UTM = "EPSG:32631"
 WEST, NORTH, SIDE = 500_000, 5_700_000, 500
@@ -53,11 +54,6 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways that areas may take."""
     monkeypatch.setattr(_uploads, "TICKET_BYTES", request.param)
     return "ticket" if request.param else "up"
-
-
-def stats(client: fl.FlightClient) -> dict[str, int]:
-    [answer] = client.do_action("stats")
-    return json.loads(answer.body.to_pybytes())
 
 
 def triangles(count: int, size: float = 300) -> np.ndarray:
@@ -229,20 +225,11 @@ def test_a_killed_client_leaves_nothing(made: ServerProcess, raw: fl.FlightClien
     )
     assert victim.stdout is not None
     assert victim.stdout.readline() == b"sent\n"
-    assert wait_for(lambda: stats(raw)["upload_bytes"] > before["upload_bytes"] + 1_000_000)
+    assert wait_for(lambda: stats(raw)["upload_bytes"] > before["upload_bytes"] + 1_000_000, 5)
     victim.kill()
     victim.communicate()
-    assert wait_for(lambda: stats(raw)["upload_bytes"] == before["upload_bytes"])
+    assert wait_for(lambda: stats(raw)["upload_bytes"] == before["upload_bytes"], 5)
     assert stats(raw)["uploads"] == before["uploads"]
-
-
-def wait_for(condition, seconds: float = 5) -> bool:
-    import time
-
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return condition()
 
 
 def read_in_every_way(made: rf.Collection, areas: gpd.GeoDataFrame) -> list[object]:

@@ -10,8 +10,13 @@ import pyarrow.flight as fl
 def stats(url: str) -> dict[str, int]:
     """The counters of a server."""
     with fl.connect(url) as client:
-        [answer] = client.do_action("stats")
-        return json.loads(answer.body.to_pybytes())
+        return stats_of(client)
+
+
+def stats_of(client: fl.FlightClient) -> dict[str, int]:
+    """The counters of the server at the other end."""
+    [answer] = client.do_action("stats")
+    return json.loads(answer.body.to_pybytes())
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
