@@ -1,6 +1,5 @@
 """The grid that a request wants its pixels on."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -26,6 +25,8 @@ _METHODS: Final[dict[int, Resampling]] = {
 #: Pixels of a grid that is asked for, along each side.
 _MAX_SIDE: Final = 1 << 31
 _COEFFICIENTS: Final = 6
+#: Far beyond the earth in any unit, and still far from where numbers of pixels leave 64 bits.
+_MAX_COORDINATE: Final = 1e9
 
 Pair = tuple[float, float]
 
@@ -109,10 +110,10 @@ def parse_target(options: GridOptions, bands: Sequence[str]) -> Target:
 
 def _grid(message: TargetGrid) -> Grid:
     coefficients = list(message.transform)
-    if len(coefficients) != _COEFFICIENTS or not all(map(math.isfinite, coefficients)):
+    if len(coefficients) != _COEFFICIENTS or not all(map(_is_coordinate, coefficients)):
         raise _bad("grid.grid.transform", f"{coefficients} is no transform", "give a, b, c, d, e, f")
     transform = Affine(*coefficients)
-    if transform.b or transform.d or not transform.a or not transform.e:
+    if transform.b or transform.d or not (_is_size(abs(transform.a)) and _is_size(abs(transform.e))):
         raise _bad(
             "grid.grid.transform", f"{coefficients} is rotated, sheared or flat", "b and d are 0, a and e are not"
         )
@@ -124,7 +125,7 @@ def _grid(message: TargetGrid) -> Grid:
 
 def _box(message: BBox, field: str) -> Box:
     box = message.minx, message.miny, message.maxx, message.maxy
-    if not all(map(math.isfinite, box)) or box[0] >= box[2] or box[1] >= box[3]:
+    if not all(map(_is_coordinate, box)) or box[0] >= box[2] or box[1] >= box[3]:
         raise _bad(field, f"{box} is no extent", "the order is minx, miny, maxx, maxy")
     return box
 
@@ -133,9 +134,19 @@ def _pair(values: Sequence[float], field: str, *, positive: bool) -> Pair | None
     if not values:
         return None
     numbers = list(values) * (2 if len(values) == 1 else 1)
-    if len(numbers) != 2 or not all(math.isfinite(value) and (value > 0 or not positive) for value in numbers):  # noqa: PLR2004
+    if len(numbers) != 2 or not all(map(_is_size if positive else _is_coordinate, numbers)):  # noqa: PLR2004
         raise _bad(field, f"{list(values)} cannot be used", f"give one {'positive ' * positive}number, or x and y")
     return numbers[0], numbers[1]
+
+
+def _is_coordinate(value: float) -> bool:
+    """Whether a number can be a coordinate of anything on earth; NaN cannot."""
+    return abs(value) <= _MAX_COORDINATE
+
+
+def _is_size(value: float) -> bool:
+    """Whether a number can be the size of a pixel."""
+    return 1 / _MAX_COORDINATE <= value <= _MAX_COORDINATE
 
 
 def _method(value: int, field: str) -> Resampling | None:
