@@ -43,7 +43,7 @@ class Missing:
 sys.meta_path.insert(0, Missing())
 import pyarrow as pa
 from rasterflight._geometries import areas_from
-from rasterflight._points import points_from
+from rasterflight._points import point_sets
 wkb = [b"\\x01one", b"\\x01two"]
 told = {"ARROW:extension:name": "geoarrow.wkb", "ARROW:extension:metadata": json.dumps({"crs": "EPSG:2263"})}
 geoarrow = pa.Table.from_arrays([pa.array(wkb)], schema=pa.schema([pa.field("area", pa.binary(), metadata=told)]))
@@ -53,8 +53,8 @@ for given in (wkb, pa.array(wkb), pa.chunked_array([wkb]), geoarrow, geoarrow.to
     assert list(areas.message.wkb.values) == wkb
     print(areas.crs)
 print(areas_from(geoarrow, "epsg:2263").crs, areas_from(pa.table({"area": wkb}), 2263, "area").crs)
-points = points_from(pa.table({"x": [1], "y": [2.5], "name": ["a"]}), x_column="x", y_column="y", geometry_crs=4326)
-print(points.x, points.y, points.columns.column_names, points_from([(1, 2)]).crs)
+points = next(point_sets(pa.table({"x": [1], "y": [2.5], "name": ["a"]}), x_column="x", y_column="y", geometry_crs=4326, size=9))
+print(points.x, points.y, points.columns.column_names, next(point_sets([(1, 2)], size=9)).crs)
 try:
     areas_from({"type": "Point", "coordinates": [1, 2]})
 except ImportError as error:

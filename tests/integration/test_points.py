@@ -440,5 +440,5 @@ def test_wrong_keywords(made: rf.Collection, keywords: dict, words: str) -> None
         made.sample_points((1, 2), "B", **keywords)
 
 
-def test_progress(made: rf.Collection, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress(made: rf.Collection) -> None:
     assert made.sample_points(points(10), "B", geometry_crs=32631, progress=True).num_rows == 10 * RECORDS

@@ -82,7 +82,7 @@ def only_chip(collection: rf.Collection, **keywords: object) -> Chip:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", sorted(COLLECTIONS))
-def test_target_crs(indexes: dict[str, Path], one_client: rf.Client, data: Path, name: str, method: str) -> None:
+def test_target_crs(one_client: rf.Client, data: Path, name: str, method: str) -> None:
     layer = oracle.layers(data / COLLECTIONS[name])[0]
     crs = "EPSG:4326" if name in ("ny", "alexandria", "s2-34") else "EPSG:3857"
     transform, shape = default_grid(layer, crs)
@@ -311,22 +311,25 @@ def test_two_zones(tmp_path: Path) -> None:
             dataset = m.get_xarray(bands="B", resampling="nearest")
         with pytest.warns(UserWarning, match="EPSG:32631"):
             tie = m.get_xarray(bands="B", resampling="nearest", ids=["a", "b"])
+        with m.read(bands="B", target_crs=32632, resampling="nearest") as stream:
+            chips = list(stream.chips())
     assert dataset.rio.crs == "EPSG:32632"
     assert tie.rio.crs == "EPSG:32631"
-    for time, (record, epsg) in enumerate(zones.items()):
-        with rasterio.open(tmp_path / f"{record}.tif") as source:
-            truth = np.zeros(dataset.B.shape[2:], np.uint16)
-            # onto the part of the grid under the record, as the rest of it is none of its business
-            rows, cols = np.nonzero(dataset.B.values[time, 0])
-            top, left = rows.min(), cols.min()
-            part = truth[top : rows.max() + 1, left : cols.max() + 1]
+    origin = dataset.rio.transform()
+    for time, chip in enumerate(chips):
+        # each onto the part of the grid that is its surroundings
+        truth = np.zeros((chip.height, chip.width), np.uint16)
+        with rasterio.open(tmp_path / f"{chip.record_id}.tif") as source:
             rasterio.warp.reproject(
-                source.read(1), part, src_transform=source.transform, src_crs=source.crs, src_nodata=0, dst_nodata=0,
-                dst_transform=dataset.rio.transform() @ Affine.translation(left, top), dst_crs="EPSG:32632",
-                resampling=Resampling.nearest,
+                source.read(1), truth, src_transform=source.transform, src_crs=source.crs, src_nodata=0, dst_nodata=0,
+                dst_transform=Affine(*chip.transform), dst_crs="EPSG:32632", resampling=Resampling.nearest,
             )  # fmt: skip
-        found = dataset.B.values[time, 0]
-        assert (found == truth).mean() > (0.999 if epsg == 32631 else 0.9999999)
+        assert np.array_equal(chip.pixels["B"], truth)
+        whole = np.zeros(dataset.B.shape[2:], np.uint16)
+        row, col = round((chip.transform[5] - origin.f) / origin.e), round((chip.transform[2] - origin.c) / origin.a)
+        whole[row : row + chip.height, col : col + chip.width] = truth
+        assert np.array_equal(dataset.B.values[time, 0], whole)
+    assert [chip.record_id for chip in chips] == list(zones)
 
 
 def test_mixed_resolutions(one_client: rf.Client, data: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import shapely
 
 from rasterflight import errors
-from rasterflight._points import check_point_columns, point_sets, points_from
+from rasterflight._points import PointSet, check_point_columns, point_sets
 from support.geoarrow import (
     ARRAYS,
     PLAIN_ARRAYS,
@@ -31,6 +31,12 @@ FRAME = gpd.GeoDataFrame({"name": ["a", "b", "c"]}, geometry=POINTS, crs=2263)
 FEATURES = [
     {"type": "Feature", "properties": {"a": 1}, "geometry": shapely.geometry.mapping(point)} for point in POINTS
 ]
+
+
+def points_from(points, **keywords) -> PointSet:
+    """All points as one set."""
+    [only] = point_sets(points, size=1 << 20, **keywords)
+    return only
 
 
 def check(found, crs="OGC:CRS84", names=None):

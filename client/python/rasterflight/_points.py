@@ -38,15 +38,16 @@ class PointSet:
         return PointSet(self.x[start:stop], self.y[start:stop], self.crs, columns)
 
 
-def points_from(
+def point_sets(
     points: Any,
     *,
+    size: int,
     geometry_crs: Any = AUTO,
     geometry_column: str | None = None,
     x_column: str | None = None,
     y_column: str | None = None,
-) -> PointSet:
-    """Read points in any accepted form; there may be none.
+) -> Iterator[PointSet]:
+    """Read points in any accepted form, some at a time; of a stream, no more is taken than the next set needs.
 
     Parameters
     ----------
@@ -63,11 +64,15 @@ def points_from(
         The column of a table that holds the points; None: the only one that says that it holds geometries.
     x_column, y_column
         Instead of a geometry column, two columns of a table with numbers of any type.
+    size
+        Points of a set, at most; all sets but the last have as many.
 
     Returns
     -------
-    PointSet
-        Its ``columns`` are those of a table that do not hold the coordinates, without the index of a frame.
+    iterator of PointSet
+        At least one, so that an empty input still tells its CRS and columns. Its ``columns`` are those of a table that do
+        not hold the coordinates, without the index of a frame. What the input says about the whole is checked at once, the
+        points when their turn comes.
 
     Raises
     ------
@@ -79,38 +84,6 @@ def points_from(
         A table, frame or GeoArrow array without CRS, or with another than ``geometry_crs``.
     TypeError
         The input is of no accepted kind.
-    """
-    source = _open(points, geometry_crs, _Names(geometry_column, x_column, y_column))
-    return _joined([source.empty, *source.pieces])
-
-
-def point_sets(
-    points: Any,
-    *,
-    size: int,
-    geometry_crs: Any = AUTO,
-    geometry_column: str | None = None,
-    x_column: str | None = None,
-    y_column: str | None = None,
-) -> Iterator[PointSet]:
-    """Read points in any accepted form, some at a time; of a stream, no more is taken than the next set needs.
-
-    Parameters
-    ----------
-    points, geometry_crs, geometry_column, x_column, y_column
-        As `points_from`; what they say about the whole is checked at once, the points when their turn comes.
-    size
-        Points of a set, at most; all sets but the last have as many.
-
-    Returns
-    -------
-    iterator of PointSet
-        At least one, so that an empty input still tells its CRS and columns.
-
-    Raises
-    ------
-    RasterflightError, TypeError
-        As `points_from`.
     """
     return _cut(_open(points, geometry_crs, _Names(geometry_column, x_column, y_column)), size)
 

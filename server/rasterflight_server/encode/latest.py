@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rasterflight_server.encode.points import NO_CODE, Rows
-from rasterflight_server.encode.samples import BandSamples
+from rasterflight_server.encode.pointsamples import BandSamples
 from rasterflight_server.plan.points import Points
 
 _NONE = -1

@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from rasterflight_protocol import points_schema
 from rasterflight_protocol.schemas import SNAPSHOT_KEY
-from rasterflight_server.encode.samples import BandSamples
+from rasterflight_server.encode.pointsamples import BandSamples
 from rasterflight_server.errors import ServiceError
-from rasterflight_server.plan.sampling import PointPlan
+from rasterflight_server.plan.pointplan import PointPlan
 
 #: Stands for "no EPSG code".
 NO_CODE = -1

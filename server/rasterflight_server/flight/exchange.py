@@ -12,7 +12,7 @@ import pyarrow.flight as fl
 from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1.plan_pb2 import Progress
 from rasterflight_server.catalog import Collection
-from rasterflight_server.encode.sampling import PointsStream
+from rasterflight_server.encode.pointstream import PointsStream
 from rasterflight_server.errors import RequestError
 from rasterflight_server.flight.service import Service
 from rasterflight_server.plan.points import Points, check_bands

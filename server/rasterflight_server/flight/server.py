@@ -25,8 +25,8 @@ from rasterflight_server.flight.service import Service, is_outlines, is_records,
 from rasterflight_server.flight.uploads import receive_areas
 from rasterflight_server.plan.estimate import estimate, estimate_outlines, estimate_points
 from rasterflight_server.plan.planner import plan_read
+from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.plan.request import Request
-from rasterflight_server.plan.sampling import PointPlan
 
 #: How long a plan's tickets are promised to work; they go on working while the snapshot is served.
 _TICKET_LIFE = timedelta(hours=1)

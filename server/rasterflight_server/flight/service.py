@@ -11,12 +11,12 @@ from rasterflight_protocol.v1.read_pb2 import LAYOUT_OUTLINES, LAYOUT_RECORDS, R
 from rasterflight_server.catalog import Collection
 from rasterflight_server.encode.budget import LookaheadBudget
 from rasterflight_server.encode.outlines import OutlinesStream
-from rasterflight_server.encode.sampling import PointsStream
+from rasterflight_server.encode.pointstream import PointsStream
 from rasterflight_server.encode.stream import ChipsStream
 from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.planner import ReadPlan, plan_read
+from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.plan.request import Request, parse_request
-from rasterflight_server.plan.sampling import PointPlan
 from rasterflight_server.plan.uploads import Uploads
 from rasterflight_server.read.workers import Workers
 from rasterflight_server.telemetry import Telemetry

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from rasterflight_protocol.v1.plan_pb2 import BandLevels, Plan
 from rasterflight_server.plan.cutouts import BandSource, GridCut
 from rasterflight_server.plan.planner import ReadPlan
-from rasterflight_server.plan.sampling import PointPlan
+from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.read.tiling import coverage
 from rasterflight_server.types import Asset
 

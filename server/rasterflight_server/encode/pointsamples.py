@@ -13,9 +13,9 @@ from rasterflight_server.plan.crs import epsg_code
 from rasterflight_server.plan.cutouts import BandSource, unstored
 from rasterflight_server.plan.physical import to_physical
 from rasterflight_server.plan.placed import Placed
+from rasterflight_server.plan.pointplan import PointCut
 from rasterflight_server.plan.points import Points
 from rasterflight_server.plan.request import Request
-from rasterflight_server.plan.sampling import PointCut
 from rasterflight_server.plan.validity import invalid
 from rasterflight_server.read.gather import Gathered, Layer, gather
 from rasterflight_server.read.workers import Workers

@@ -10,9 +10,9 @@ from rasterflight_protocol.v1.plan_pb2 import Progress
 from rasterflight_server.encode.budget import LookaheadBudget
 from rasterflight_server.encode.latest import Latest
 from rasterflight_server.encode.points import Rows, batches, plan_schema
-from rasterflight_server.encode.samples import BandSamples, CutSamples, Sampler
+from rasterflight_server.encode.pointsamples import BandSamples, CutSamples, Sampler
 from rasterflight_server.errors import ServiceError, SourceError
-from rasterflight_server.plan.sampling import PointCut, PointPlan
+from rasterflight_server.plan.pointplan import PointCut, PointPlan
 from rasterflight_server.read.workers import REMOTE_REQUESTS, Workers
 
 #: Records are read ahead by so many bytes of pixels, and by so many requests, at the most.
