@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 DEFAULT_JOBS = 16
 DEFAULT_LISTEN = "grpc://127.0.0.1:8815"
 DEFAULT_GRACE = 30.0
+DEFAULT_CACHE = "1GiB"
 _INTERRUPTED = 130
 
 
@@ -162,6 +164,13 @@ def _add_serve(subparsers: Any) -> None:
         metavar="SECONDS",
         help="how long running streams may take to finish after SIGTERM (%(default)g)",
     )
+    parser.add_argument(
+        "--cache-size",
+        type=_nbytes,
+        default=DEFAULT_CACHE,
+        metavar="SIZE",
+        help="memory for decoded tiles, which are kept for reads to come: bytes, or as 512MiB, 4GiB; 0: none (%(default)s)",
+    )
     parser.add_argument("--lifeline", action="store_true", help="also end when standard input is closed")
     parser.set_defaults(run=_serve)
 
@@ -171,6 +180,14 @@ def _named_directory(text: str) -> tuple[str, Path]:
     if not (name and separator and directory):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=DIR")
     return name, Path(directory)
+
+
+def _nbytes(text: str) -> int:
+    found = re.fullmatch(r"(\d+)\s*([KMGT]iB|B)?", text.strip())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: give bytes, or for example 512MiB or 4GiB")
+    number, unit = found.groups()
+    return int(number) << 10 * "_KMGT".index((unit or "B").removesuffix("iB").replace("B", "_"))
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -183,7 +200,13 @@ def _serve(options: argparse.Namespace) -> int:
         raise RequestError(
             ErrorCode.BAD_REQUEST, f"two collections are named {twice[0]!r}", hint="give each a name of its own"
         )
-    serve(dict(options.collection), options.listen, grace=options.grace, lifeline=options.lifeline)
+    serve(
+        dict(options.collection),
+        options.listen,
+        grace=options.grace,
+        lifeline=options.lifeline,
+        cache_bytes=options.cache_size,
+    )
     return 0
 
 

@@ -54,7 +54,7 @@ def remote(scenes: Path) -> Iterator[tuple[FileServer, ServerProcess]]:
         items = write_items(scenes / "items.json", {f"r{n}": {"B": f"{files.url}/{n}.tif"} for n in range(RECORDS)})
         done = run_server_command("index", items, "--out", scenes / "index", "--name", "made")
         assert done.returncode == 0, done.stderr
-        with ServerProcess({"made": scenes / "index"}) as server:
+        with ServerProcess({"made": scenes / "index"}, cache_size="0") as server:
             yield files, server
 
 

@@ -122,7 +122,7 @@ def remote(scenes: Path) -> Iterator[tuple[FileServer, ServerProcess]]:
     """The scenes behind HTTP, indexed from there."""
     with FileServer(scenes) as files:
         where = index(scenes, {f"r{number}": {"B1": f"{files.url}/{number}.tif"} for number in range(2)})
-        with ServerProcess({"made": where}) as server:
+        with ServerProcess({"made": where}, cache_size="0") as server:
             yield files, server
 
 

@@ -39,7 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     items = write_items(folder / "items.json", {f"r{number}": {"B1": f"{number}.tif"} for number in range(2)})
     done = run_server_command("index", items, "--out", folder / "index", "--name", "made")
     assert done.returncode == 0, done.stderr
-    with ServerProcess({"made": folder / "index"}) as server:
+    with ServerProcess({"made": folder / "index"}, cache_size="0") as server:
         yield server
 
 

@@ -54,7 +54,7 @@ def direct(folder: Path, index: Path) -> Iterator[Direct]:
     report = build_index(folder, index, "files")
     assert not report.failures, list(map(str, report.failures))
     collection = Collection.open(index)
-    service = Service({"files": collection})
+    service = Service({"files": collection}, cache_bytes=0)
     try:
         yield Direct(service, collection)
     finally:

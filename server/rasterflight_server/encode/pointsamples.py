@@ -1,7 +1,6 @@
 """The pixels of points in one record: what is read for them, and what becomes of it."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from rasterflight_server.plan.points import Points
 from rasterflight_server.plan.request import Request
 from rasterflight_server.plan.validity import invalid
 from rasterflight_server.read.gather import Gathered, Layer, gather
+from rasterflight_server.read.outcome import Outcome
 from rasterflight_server.read.workers import Workers
 from rasterflight_server.types import Asset
 
@@ -82,9 +82,13 @@ class Sampler:
         """Begin to read what a record has to give."""
         return CutSamples(self, cut)
 
-    def read(self, record_id: str, placed: Placed, layer: Layer) -> list[Future[None]]:
+    def read(self, record_id: str, placed: Placed, layer: Layer, outcome: Outcome) -> None:
         """Begin to take the pixels of one level of a file."""
-        return gather(self._workers, record_id, layer, placed.pixels)
+        gather(self._workers, record_id, layer, placed.pixels, owner=self, outcome=outcome)
+
+    def close(self) -> None:
+        """Give up what has not begun."""
+        self._workers.drop(self)
 
     def finish(self, placed: Placed, band: BandSource, raw: Pixels, holes: Bools | None) -> BandSamples:
         """Make values of pixels.
@@ -147,8 +151,8 @@ class CutSamples:
         self.cut = cut
         self._sampler = sampler
         self._layers: list[dict[tuple[str, int], Layer]] = []
-        #: All that must be done before ``finish``.
-        self.futures: list[Future[None]] = []
+        #: Complete before ``finish``.
+        self.outcome = Outcome()
         #: Bytes of memory that it takes.
         self.nbytes = 0
         for placed, bands in cut.grids:
@@ -159,7 +163,7 @@ class CutSamples:
                     self._add(layers, band.asset, witness.level, witness.sample, placed)
             self._layers.append(layers)
             for layer in layers.values():
-                self.futures.extend(sampler.read(cut.record.id, placed, layer))
+                sampler.read(cut.record.id, placed, layer, self.outcome)
 
     def finish(self) -> Iterator[BandSamples]:
         """Make values of the pixels."""

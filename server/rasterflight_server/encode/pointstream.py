@@ -40,7 +40,6 @@ class PointsStream:
     def __init__(self, plan: PointPlan, workers: Workers, budget: LookaheadBudget) -> None:
         self.schema: pa.Schema = plan_schema(plan)
         self._plan = plan
-        self._workers = workers
         self._budget = budget
         self._sampler = Sampler(plan.request, plan.points, workers)
 
@@ -104,18 +103,16 @@ class PointsStream:
                 if not started:
                     return
                 current = started[0]
-                self._workers.wait(current.futures, check)
+                current.outcome.wait(check)
                 yield current.cut, self._finish(current)
                 started.popleft()
         finally:
             self._budget.give_back(ahead)
-            for left in started:
-                for future in left.futures:
-                    future.cancel()
+            self._sampler.close()
 
     def _fill(self, started: deque[CutSamples], cuts: Iterator[PointCut], ahead: int) -> None:
         while not started or (
-            sum(one.nbytes for one in started) < ahead and sum(len(one.futures) for one in started) < _AHEAD_REQUESTS
+            sum(one.nbytes for one in started) < ahead and sum(one.outcome.left for one in started) < _AHEAD_REQUESTS
         ):
             cut = next(cuts, None)
             if cut is None:
@@ -123,11 +120,9 @@ class PointsStream:
             started.append(self._sampler.start(cut))
 
     def _finish(self, samples: CutSamples) -> list[BandSamples] | ServiceError:
-        error = samples.cut.error or next(filter(None, (future.exception() for future in samples.futures)), None)
+        error = samples.cut.error or samples.outcome.first_failure
         if error is None:
             return list(samples.finish())
-        if not isinstance(error, ServiceError):
-            raise error
         if isinstance(error, SourceError):
             error.collection = self._plan.collection.name
         if not self._plan.request.skip_errors:

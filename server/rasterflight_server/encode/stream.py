@@ -63,7 +63,8 @@ class ChipsStream:
         self._plan = plan
         self._budget = budget
         self._batches_ahead = LOOKAHEAD_BYTES // plan.request.batch_bytes
-        self._reader = Reader(workers)
+        # What is larger would push out all that others use, and then itself.
+        self._reader = Reader(workers, keep=2 * plan.nbytes <= workers.cache.limit)
         areas = plan.request.areas
         self._masks = None if areas is None else Masks(areas, all_touched=plan.request.all_touched)
 

@@ -22,7 +22,7 @@ _log = logging.getLogger("rasterflight_server")
 _CLOSE_SECONDS = 2.0
 
 
-def serve(collections: Mapping[str, Path], location: str, *, grace: float, lifeline: bool) -> None:
+def serve(collections: Mapping[str, Path], location: str, *, grace: float, lifeline: bool, cache_bytes: int) -> None:
     """Serve collections until a signal comes; does not return, the process ends with status 0.
 
     SIGTERM or SIGINT: new calls are refused as DRAINING, running streams may finish within the grace. A second
@@ -39,6 +39,8 @@ def serve(collections: Mapping[str, Path], location: str, *, grace: float, lifel
     lifeline
         Also end when standard input is closed: the process that started this one has gone. A socket file's folder,
         made for this server alone, is removed with it.
+    cache_bytes
+        Memory for decoded tiles.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def serve(collections: Mapping[str, Path], location: str, *, grace: float, lifel
         An index cannot be used, or the location cannot be listened on.
     """
     listen = Listen.parse(location)
-    service = Service({name: Collection.open(path, name=name) for name, path in collections.items()})
+    service = Service({name: Collection.open(path, name=name) for name, path in collections.items()}, cache_bytes)
     listen.check_free()
     server = FlightServer(location, service)
     ending = _Ending(grace)

@@ -18,11 +18,14 @@ from rasterflight_server.plan.planner import ReadPlan, plan_read
 from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.plan.request import Request, parse_request
 from rasterflight_server.plan.uploads import Uploads
+from rasterflight_server.read.cache import TileCache
 from rasterflight_server.read.workers import Workers
 from rasterflight_server.telemetry import Telemetry
 
 #: What all streams together may hold ahead of their readers.
 LOOKAHEAD_BUDGET = 256 << 20
+#: Decoded tiles that are kept, unless told otherwise.
+CACHE_BYTES = 1 << 30
 #: A shard has at least this many bytes of pixels: a stream of its own must be worth it.
 SHARD_BYTES = 256 << 20
 MAX_SHARDS = 16
@@ -35,12 +38,14 @@ class Service:
     ----------
     collections
         By the name under which they are served.
+    cache_bytes
+        Bytes of decoded tiles that are kept.
     """
 
-    def __init__(self, collections: Mapping[str, Collection]) -> None:
+    def __init__(self, collections: Mapping[str, Collection], cache_bytes: int = CACHE_BYTES) -> None:
         self.collections = dict(collections)
         self.telemetry = Telemetry()
-        self.workers = Workers(self.telemetry)
+        self.workers = Workers(self.telemetry, cache=TileCache(cache_bytes))
         self.uploads = Uploads()
         self._budget = LookaheadBudget(LOOKAHEAD_BUDGET)
 

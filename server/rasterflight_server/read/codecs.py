@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import imagecodecs
 import numpy as np
+from isal import isal_zlib
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import SourceError
@@ -22,14 +23,19 @@ JPEG: Final = 7
 Codec = Callable[[Level, Any, int, Scratch], Bytes]
 
 _REVERSED: Final = np.packbits(np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)[:, ::-1], axis=1)[:, 0]
-# imagecodecs raises what derives from RuntimeError or ValueError; liblzma has errors of its own.
-_DAMAGED: Final = (RuntimeError, ValueError, lzma.LZMAError, EOFError)
+# imagecodecs raises what derives from RuntimeError or ValueError; liblzma and ISA-L have errors of their own.
+_DAMAGED: Final = (RuntimeError, ValueError, lzma.LZMAError, EOFError, type(isal_zlib.IsalError()))
 #: The byte of PackBits that stands for nothing.
 _NOTHING: Final = 128
 _LZMA_MEMORY: Final = 128 << 20
 
 
-def inflate(level: Level, raw: Any, rows: int, scratch: Scratch) -> Bytes:
+def can_stop(level: Level) -> bool:
+    """Whether the first rows of a tile can be had for less than the whole tile."""
+    return level.compression in _STOPPING and not level.jpeg_tables
+
+
+def inflate(level: Level, raw: Any, rows: int, scratch: Scratch, *, stop: bool = False) -> Bytes:
     """Undo the compression.
 
     Parameters
@@ -37,7 +43,9 @@ def inflate(level: Level, raw: Any, rows: int, scratch: Scratch) -> Bytes:
     level, raw
         Of the tile.
     rows
-        Rows of the tile that lie in the image; more need not be stored.
+        Rows of the tile that are wanted, from its first on; all that lie in the image, unless ``stop``.
+    stop
+        Go no further than these rows, which `can_stop`. What comes after them is not looked at, a checksum at the end neither.
 
     Returns
     -------
@@ -56,6 +64,8 @@ def inflate(level: Level, raw: Any, rows: int, scratch: Scratch) -> Bytes:
         data: Bytes = np.frombuffer(raw, np.uint8)
     else:
         name, decode = CODECS[level.compression]
+        if stop:
+            decode = _STOPPING[level.compression]
         try:
             data = decode(level, raw, rows, scratch)
         except _DAMAGED as error:
@@ -119,10 +129,37 @@ def _zstd(level: Level, raw: Any, rows: int, scratch: Scratch) -> Bytes:
         return _bytes(_codecs.zstd_decode(raw, out=np.empty(room, np.uint8)))
 
 
-def _lzma(level: Level, raw: Any, _rows: int, _scratch: Scratch) -> Bytes:
+def _lzma(level: Level, raw: Any, _rows: int, scratch: Scratch) -> Bytes:
+    return _first_of_lzma(level, raw, level.tile_height, scratch)
+
+
+def _first_of_lzma(level: Level, raw: Any, rows: int, _scratch: Scratch) -> Bytes:
     # Not by imagecodecs: a stream can ask for a dictionary of gigabytes, and here that has a limit.
     decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_LZMA_MEMORY)
-    return np.frombuffer(decoder.decompress(raw, level.stored_nbytes(level.tile_height)), np.uint8)
+    return np.frombuffer(decoder.decompress(raw, level.stored_nbytes(rows)), np.uint8)
+
+
+def _first_of_deflate(level: Level, raw: Any, rows: int, _scratch: Scratch) -> Bytes:
+    # libdeflate has no way to stop; ISA-L has, and takes no longer for each byte.
+    return np.frombuffer(isal_zlib.decompressobj().decompress(raw, level.stored_nbytes(rows)), np.uint8)
+
+
+def _first_of_lzw(level: Level, raw: Any, rows: int, scratch: Scratch) -> Bytes:
+    return _bytes(_codecs.lzw_decode(raw, out=scratch.inflated(level.stored_nbytes(rows))))
+
+
+def _first_as_stored(_level: Level, raw: Any, _rows: int, _scratch: Scratch) -> Bytes:
+    return np.frombuffer(raw, np.uint8)
+
+
+#: The codecs that can be stopped when the rows that are wanted are there.
+_STOPPING: Final[dict[int, Codec]] = {
+    NONE: _first_as_stored,
+    5: _first_of_lzw,
+    8: _first_of_deflate,
+    32946: _first_of_deflate,
+    34925: _first_of_lzma,
+}
 
 
 def _table() -> dict[int, tuple[str, Codec]]:

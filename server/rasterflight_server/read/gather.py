@@ -1,14 +1,16 @@
 """Single pixels out of tiles: each tile is fetched and decoded once, however many of the pixels lie in it."""
 
-from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rasterflight_server.read.decode import Pick, Pixels
-from rasterflight_server.read.workers import TileJob, Workers
+from rasterflight_server.read.jobs import TileTask
+from rasterflight_server.read.outcome import Outcome
+from rasterflight_server.read.placement import Pick, Pixels
+from rasterflight_server.read.workers import Workers
 from rasterflight_server.types import Asset, Level
 
 Ints = npt.NDArray[np.int64]
@@ -76,18 +78,22 @@ class Layer:
     samples: dict[int, Gathered] = field(default_factory=dict)
 
 
-def gather(workers: Workers, record_id: str, layer: Layer, pixels: PixelSet) -> list[Future[None]]:
+def gather(
+    workers: Workers, record_id: str, layer: Layer, pixels: PixelSet, *, owner: object, outcome: Outcome
+) -> None:
     """Begin to take pixels from a level of a file; what is not stored is filled at once.
 
-    Returns
-    -------
-    list of Future
-        When all are done, so are the arrays; one that fails holds a SourceError.
+    Parameters
+    ----------
+    owner
+        Whose turn it takes.
+    outcome
+        Told of each tile; when it is complete, so are the arrays.
     """
     shape = layer.asset.profile.level(layer.number)
     groups = pixels.by_tile(shape)
     ranges = layer.asset.tile_ranges(layer.number)
-    jobs: list[TileJob] = []
+    tasks: list[TileTask] = []
     for plane in range(shape.planes):
         outs = [
             (0 if shape.planar_separate else sample, one)
@@ -106,5 +112,22 @@ def gather(workers: Workers, record_id: str, layer: Layer, pixels: PixelSet) -> 
                     one.out[groups.order[part]] = one.fill
                 continue
             pick = Pick(groups.rows[part], groups.cols[part], groups.order[part], samples)
-            jobs.append(TileJob(shape, tile, offsets[number], counts[number], [], None, pick))
-    return [future for _, future in workers.submit(record_id, layer.asset, jobs)] if jobs else []
+            outcome.begin()
+            tasks.append(
+                TileTask(
+                    owner=owner,
+                    record_id=record_id,
+                    asset=layer.asset,
+                    number=layer.number,
+                    tile=tile,
+                    offset=offsets[number],
+                    length=counts[number],
+                    copies=[pick],
+                    rows=pick.rows,
+                    keep=True,
+                    done=partial(outcome.end, tile),
+                    retry=workers.retry,
+                )
+            )
+    if tasks:
+        workers.submit(tasks)

@@ -3,26 +3,28 @@
 A reader belongs to one stream and to the thread that drives it. The work is done by the shared ``Workers``.
 
 Pieces are started in groups, one for each batch of rows. Within one call each tile is read once, whichever groups it is for.
-A tile that later calls will ask for too is kept, decoded, until its last use. Only where more tiles would have to be kept
-than ``RETAINED_BYTES`` allows, a tile is read again; it is for the caller to start together what shares so many.
+A tile that later calls will ask for too is held in the cache until its last use. Only where more tiles would have to be held than there
+is room for, a tile is read again; it is for the caller to start together what shares so many.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from rasterflight_server.errors import SourceError
-from rasterflight_server.read.decode import Pixels, Placement
-from rasterflight_server.read.tiling import Parts, coverage, cut_along_tiles
-from rasterflight_server.read.workers import TileJob, Workers
-from rasterflight_server.types import Asset
+from rasterflight_server.read.cache import TileKey
+from rasterflight_server.read.jobs import TileTask
+from rasterflight_server.read.outcome import Outcome
+from rasterflight_server.read.placement import Pixels, Placement
+from rasterflight_server.read.tiling import Parts, cut_along_tiles
+from rasterflight_server.read.workers import Workers
+from rasterflight_server.types import Asset, TileRanges
 
-#: Decoded tiles that wait for their next use are kept up to this many bytes per stream; beyond it
+#: Decoded tiles that wait for their next use are held up to this many bytes per stream; beyond it
 #: a tile that is needed again is read again, so that memory stays bounded.
 RETAINED_BYTES = 256 << 20
 
@@ -47,14 +49,6 @@ class Piece:
     wanted: npt.NDArray[np.bool_] | None = None
 
 
-class TileKey(NamedTuple):
-    """One tile of one plane of one file."""
-
-    href: str
-    level: int
-    tile: int
-
-
 class Failure(NamedTuple):
     """Some windows of a piece that could not be read."""
 
@@ -64,38 +58,29 @@ class Failure(NamedTuple):
     error: SourceError
 
 
-@dataclass(slots=True)
-class _Retained:
-    """A decoded tile that more parts than those started so far will ask for."""
-
-    future: Future[Pixels]
-    nbytes: int
-    #: Parts that will be copied from it, started or not.
-    uses_left: int
-
-
 class _Use(NamedTuple):
     """What a piece needs of a tile."""
 
     #: Index of the piece in its group.
     piece: int
+    tile: int
     windows: Ints
     placement: Placement
     fill: Any
 
 
 @dataclass(slots=True)
-class Pending:
-    """A group of pieces on its way."""
+class _Ahead:
+    """What a reader was told about one level of a file, for each of its tiles."""
 
-    #: Jobs that write into the pieces' arrays, and what they write.
-    jobs: list[tuple[Future[None], _Use]] = field(default_factory=list)
-    #: What is copied from retained tiles.
-    copies: list[tuple[TileKey, _Use]] = field(default_factory=list)
+    #: Parts of pieces that are still to be started.
+    uses: npt.NDArray[np.int64]
+    #: Rows that these need, from the first of the tile on.
+    rows: npt.NDArray[np.int64]
 
-    def futures(self, retained: dict[TileKey, _Retained]) -> set[Future[Any]]:
-        """All that must be done before the pieces are complete."""
-        return {future for future, _ in self.jobs} | {retained[key].future for key, _ in self.copies}
+
+#: A group of pieces on its way; what failed of it are uses.
+Pending = Outcome
 
 
 class Reader:
@@ -105,18 +90,20 @@ class Reader:
     ----------
     workers
         Who fetches and decodes.
+    keep
+        Whether tiles are kept for other readers.
     """
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: Workers, *, keep: bool = True) -> None:
         self._workers = workers
-        self._uses: dict[tuple[str, int], npt.NDArray[np.int32]] = {}
-        self._retained: dict[TileKey, _Retained] = {}
+        self._keep = keep
+        self._ahead: dict[tuple[str, int], _Ahead] = {}
+        self._held: dict[TileKey, int] = {}
         #: Bytes of decoded tiles that wait for their next use.
         self.retained_bytes = 0
-        self._futures: set[Future[Any]] = set()
 
     def expect(self, asset: Asset, level: int, samples: Sequence[int], windows: Ints) -> None:
-        """Announce the pieces of an asset that will be started, so that tiles with several uses are kept.
+        """Announce the pieces of an asset that will be started, so that tiles with several uses are held.
 
         Parameters
         ----------
@@ -126,32 +113,29 @@ class Reader:
             Shape (n, 4), one row for each window of one sample.
         """
         shape = asset.profile.level(level)
-        covered = coverage(shape, windows).reshape(-1)
+        parts = cut_along_tiles(shape, windows)
+        tiles = shape.tiles_down * shape.tiles_across
+        uses = np.bincount(parts.tile, minlength=tiles)
+        rows = np.zeros(tiles, np.int64)
+        np.maximum.at(rows, parts.tile, parts.row_stop)
         planes = [samples.count(plane) for plane in range(shape.planes)] if shape.planar_separate else [len(samples)]
-        uses = np.concatenate([covered * times for times in planes])
-        key = asset.href, level
-        self._uses[key] = self._uses[key] + uses if key in self._uses else uses
+        uses = np.concatenate([uses * times for times in planes])
+        rows = np.tile(rows, shape.planes)
+        known = self._ahead.setdefault((asset.href, level), _Ahead(np.zeros_like(uses), np.zeros_like(rows)))
+        known.uses += uses
+        np.maximum(known.rows, rows, out=known.rows)
 
     def start(self, groups: Sequence[Sequence[Piece]]) -> list[Pending]:
         """Begin to fill the arrays of some groups of pieces; tiles that are not stored are filled at once."""
         pendings = [Pending() for _ in groups]
-        uses: dict[TileKey, list[tuple[Pending, _Use]]] = defaultdict(list)
-        examples: dict[tuple[str, int], Piece] = {}
+        sources: dict[tuple[str, int], tuple[Piece, dict[int, list[tuple[Pending, _Use]]]]] = {}
         for pending, pieces in zip(pendings, groups, strict=True):
             for index, piece in enumerate(pieces):
-                examples.setdefault((piece.asset.href, piece.level), piece)
-                for key, windows, placement in self._wanted_parts(piece):
-                    uses[key].append((pending, _Use(index, windows, placement, piece.fill)))
-        jobs: dict[tuple[str, int], list[TileJob]] = defaultdict(list)
-        for key, of_tile in uses.items():
-            job = self._assign(key, of_tile, examples[key.href, key.level])
-            if job is not None:
-                jobs[key.href, key.level].append(job)
-        for source, tiles in jobs.items():
-            self._submit(examples[source], tiles, uses)
-        for counted in examples:
-            if counted in self._uses and not self._uses[counted].any():
-                del self._uses[counted]
+                source = sources.setdefault((piece.asset.href, piece.level), (piece, defaultdict(list)))
+                for tile, windows, placement in self._wanted_parts(piece):
+                    source[1][tile].append((pending, _Use(index, tile, windows, placement, piece.fill)))
+        for piece, uses in sources.values():
+            self._submit(piece, uses)
         return pendings
 
     def wait(self, pending: Pending, check: Callable[[], None]) -> list[Failure]:
@@ -162,98 +146,101 @@ class Reader:
         check
             Called now and then while waiting; raises to give up.
         """
-        failed: list[Failure] = []
-        futures = pending.futures(self._retained)
-        self._workers.wait(list(futures), check)
-        self._futures -= futures
-        for future, use in pending.jobs:
-            error = _error(future)
-            if error is not None:
-                failed.append(Failure(use.piece, use.windows, error))
-        for key, use in pending.copies:
-            tile = self._retained[key]
-            error = _error(tile.future)
-            if error is not None:
-                failed.append(Failure(use.piece, use.windows, error))
-            else:
-                use.placement.copy(tile.future.result())
-            self._used(key, len(use.placement))
-        return failed
+        pending.wait(check)
+        # In an order that does not depend on which thread was faster.
+        failures = sorted(pending.failures, key=lambda failure: failure[0][:2])
+        return [Failure(use.piece, use.windows, error) for use, error in failures]
 
     def close(self) -> None:
         """Give up what has not begun; what runs ends by itself and is forgotten."""
-        for future in self._futures:
-            future.cancel()
-        for tile in self._retained.values():
-            tile.future.cancel()
-        self._retained.clear()
-        self._futures.clear()
+        self._workers.drop(self)
+        for key in self._held:
+            self._workers.cache.let_go(key)
+        self._held.clear()
+        self._ahead.clear()
 
-    def _wanted_parts(self, piece: Piece) -> Iterator[tuple[TileKey, Ints, Placement]]:
+    def _submit(self, piece: Piece, uses: Mapping[int, Sequence[tuple[Pending, _Use]]]) -> None:
+        """Start to read tiles of one level of a file."""
+        ranges = piece.asset.tile_ranges(piece.level)
+        ahead = self._ahead.get((piece.asset.href, piece.level))
+        tasks = []
+        for tile, of_tile in uses.items():
+            if ranges.counts[tile]:
+                tasks.append(self._task(piece, tile, ranges, of_tile))
+            else:
+                for _, use in of_tile:
+                    use.placement.fill(use.fill)
+            if ahead is not None:
+                ahead.uses[tile] -= sum(len(use.placement) for _, use in of_tile)
+        for task in tasks:
+            if ahead is not None and ahead.uses[task.tile] > 0:
+                self._hold(task)
+        if tasks:
+            self._workers.submit(tasks)
+        for tile in uses:
+            self._let_go_of_used(piece, tile)
+        if ahead is not None and not ahead.uses.any():
+            del self._ahead[piece.asset.href, piece.level]
+
+    def _task(self, piece: Piece, tile: int, ranges: TileRanges, uses: Sequence[tuple[Pending, _Use]]) -> TileTask:
+        for pending, _ in uses:
+            pending.begin()
+
+        def done(error: BaseException | None) -> None:
+            for pending, use in uses:
+                pending.end(use, error)
+
+        ahead = self._ahead.get((piece.asset.href, piece.level))
+        rows = max(use.placement.rows for _, use in uses) if ahead is None else int(ahead.rows[tile])
+        return TileTask(
+            owner=self,
+            record_id=piece.record_id,
+            asset=piece.asset,
+            number=piece.level,
+            tile=tile,
+            offset=int(ranges.offsets[tile]),
+            length=int(ranges.counts[tile]),
+            copies=[use.placement for _, use in uses],
+            rows=rows,
+            keep=self._keep,
+            done=done,
+            retry=self._workers.retry,
+        )
+
+    def _hold(self, task: TileTask) -> None:
+        """Hold a tile that will be needed again, if there is room."""
+        nbytes = task.level.tile_nbytes
+        if task.key in self._held or self.retained_bytes + nbytes > RETAINED_BYTES:
+            return
+        if self._workers.cache.hold(task.key, nbytes):
+            self._held[task.key] = nbytes
+            self.retained_bytes += nbytes
+
+    def _let_go_of_used(self, piece: Piece, tile: int) -> None:
+        """Let a tile go when its last use has begun."""
+        ahead = self._ahead.get((piece.asset.href, piece.level))
+        if ahead is not None and ahead.uses[tile] <= 0:
+            key = TileKey.of(piece.asset, piece.level, tile)
+            nbytes = self._held.pop(key, None)
+            if nbytes is not None:
+                self.retained_bytes -= nbytes
+                self._workers.cache.let_go(key)
+
+    def _wanted_parts(self, piece: Piece) -> Iterator[tuple[int, Ints, Placement]]:
         """What a piece needs of each tile, and by which windows; the parts that it does not want are filled."""
         parts = cut_along_tiles(piece.asset.profile.level(piece.level), piece.windows)
         if piece.wanted is not None:
-            for key, _, placement in _by_tile(piece, parts.where(~piece.wanted)):
+            ahead = self._ahead.get((piece.asset.href, piece.level))
+            for tile, _, placement in _by_tile(piece, parts.where(~piece.wanted)):
                 placement.fill(piece.fill)
-                self._pass_over(key, len(placement))
+                if ahead is not None:
+                    ahead.uses[tile] -= len(placement)
+                    self._let_go_of_used(piece, tile)
             parts = parts.where(piece.wanted)
         yield from _by_tile(piece, parts)
 
-    def _assign(self, key: TileKey, uses: Sequence[tuple[Pending, _Use]], piece: Piece) -> TileJob | None:
-        """Decide how a tile is read: straight into the pieces, or kept for pieces to come; None: it is at hand."""
-        level = piece.asset.profile.level(key.level)
-        parts = sum(len(use.placement) for _, use in uses)
-        uses_left = self._count_down(key, parts)
-        kept = self._retained.get(key)
-        if kept is None:
-            ranges = piece.asset.tile_ranges(key.level)
-            offset, length = int(ranges.offsets[key.tile]), int(ranges.counts[key.tile])
-            if length == 0:
-                for _, use in uses:
-                    use.placement.fill(use.fill)
-                return None
-            if not uses_left or self.retained_bytes + level.tile_nbytes > RETAINED_BYTES:
-                return TileJob(level, key.tile, offset, length, [use.placement for _, use in uses], None)
-            kept = _Retained(Future(), level.tile_nbytes, uses_left + parts)
-            self._retained[key] = kept
-            self.retained_bytes += level.tile_nbytes
-            job = TileJob(level, key.tile, offset, length, [], kept.future)
-        else:
-            job = None
-        for pending, use in uses:
-            pending.copies.append((key, use))
-        return job
 
-    def _pass_over(self, key: TileKey, parts: int) -> None:
-        """Uses that were announced do not take place."""
-        self._count_down(key, parts)
-        if key in self._retained:
-            self._used(key, parts)
-
-    def _count_down(self, key: TileKey, parts: int) -> int:
-        counts = self._uses.get((key.href, key.level))
-        if counts is None:
-            return 0
-        counts[key.tile] -= parts
-        return int(counts[key.tile])
-
-    def _used(self, key: TileKey, parts: int) -> None:
-        tile = self._retained[key]
-        tile.uses_left -= parts
-        if tile.uses_left <= 0:
-            self.retained_bytes -= tile.nbytes
-            del self._retained[key]
-
-    def _submit(self, piece: Piece, tiles: list[TileJob], uses: dict[TileKey, list[tuple[Pending, _Use]]]) -> None:
-        for group, future in self._workers.submit(piece.record_id, piece.asset, tiles):
-            self._futures.add(future)
-            for tile in group:
-                if tile.keep is None:
-                    for pending, use in uses[TileKey(piece.asset.href, piece.level, tile.tile)]:
-                        pending.jobs.append((future, use))
-
-
-def _by_tile(piece: Piece, parts: Parts) -> Iterator[tuple[TileKey, Ints, Placement]]:
+def _by_tile(piece: Piece, parts: Parts) -> Iterator[tuple[int, Ints, Placement]]:
     """Parts of the windows of a piece, tile by tile and sample by sample."""
     level = piece.asset.profile.level(piece.level)
     order = np.argsort(parts.tile, kind="stable")
@@ -268,11 +255,4 @@ def _by_tile(piece: Piece, parts: Parts) -> Iterator[tuple[TileKey, Ints, Placem
             plane, layer = (sample, 0) if level.planar_separate else (0, sample)
             number = plane * level.tiles_down * level.tiles_across + int(tile[begin])
             placement = Placement(sources[begin:end], targets[begin:end], layer, out)
-            yield TileKey(piece.asset.href, piece.level, number), window[begin:end], placement
-
-
-def _error(future: Future[Any]) -> SourceError | None:
-    error = future.exception()
-    if error is None or isinstance(error, SourceError):
-        return error
-    raise error
+            yield number, window[begin:end], placement

@@ -3,6 +3,7 @@
 import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,16 @@ class Scratch:
         if self._restored.size < nbytes:
             self._restored = np.empty(nbytes, np.uint8)
         return self._restored[:nbytes]
+
+    def let_go(self, data: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what was made in a buffer as memory of its own: mostly the buffer itself, and the scratch takes a new one."""
+        for name in ("_inflated", "_restored"):
+            buffer: Bytes = getattr(self, name)
+            if np.may_share_memory(data, buffer):
+                if data.nbytes < buffer.nbytes:
+                    return data.copy()
+                setattr(self, name, np.empty(0, np.uint8))
+        return data
 
 
 class ScratchPool:

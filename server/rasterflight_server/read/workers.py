@@ -1,44 +1,29 @@
 """Who fetches and decodes: the threads of the process, shared by all streams."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from typing import Any
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+from urllib.parse import urlsplit
 
-import numpy as np
-
-from rasterflight_protocol import ErrorCode
-from rasterflight_server.errors import SourceError
-from rasterflight_server.read.decode import Pick, Pixels, Placement, inflate, pick, place, restore
+from rasterflight_server.read.cache import TileCache
+from rasterflight_server.read.fairpool import FairPool
+from rasterflight_server.read.jobs import Claimed, Copying, Reading, TileTask, Tools
 from rasterflight_server.read.ranges import RangeRequest, TileRange, coalesce
 from rasterflight_server.read.scratch import ScratchPool
-from rasterflight_server.store import Source, is_remote, open_source
+from rasterflight_server.read.tile import Tile
+from rasterflight_server.store import is_remote
 from rasterflight_server.telemetry import Telemetry
-from rasterflight_server.types import Asset, Level
+from rasterflight_server.types import Asset
 
-#: Requests to remote stores that are under way at the same time.
+#: Requests to one remote store that are under way at the same time.
 REMOTE_REQUESTS = 64
 #: Local tiles are handed to threads in groups of about this many decoded bytes: a hop costs as much as 20 us of decoding.
-_LOCAL_GROUP_BYTES = 1 << 20
-#: How often a waiting stream looks whether its caller is still there.
-_CHECK_SECONDS = 0.25
+_READ_TOGETHER = 1 << 20
+#: Tiles that are at hand already: to copy one costs a twentieth of that.
+_COPY_TOGETHER = 8 << 20
 
-
-@dataclass(frozen=True, slots=True)
-class TileJob:
-    """One tile to be read, and where its pixels go."""
-
-    level: Level
-    #: Number of the tile in the file.
-    tile: int
-    offset: int
-    length: int
-    placements: list[Placement]
-    #: Takes the whole tile, shape (rows, columns, samples), when it will be used again; placements are then empty.
-    keep: Future[Pixels] | None
-    #: Single pixels that are taken instead.
-    pick: Pick | None = None
+_T = TypeVar("_T")
 
 
 class Workers:
@@ -50,100 +35,86 @@ class Workers:
         Counts requests, bytes and tiles.
     decoders
         Tiles decoded at the same time; the number of CPUs that the process may use if None.
+    cache
+        Keeps decoded tiles; None: only those that reads hold.
     """
 
-    def __init__(self, telemetry: Telemetry, decoders: int | None = None) -> None:
+    def __init__(self, telemetry: Telemetry, decoders: int | None = None, cache: TileCache | None = None) -> None:
         count = decoders or len(os.sched_getaffinity(0))
-        self._telemetry = telemetry
-        self._scratches = ScratchPool(count)
-        self._local = ThreadPoolExecutor(count, thread_name_prefix="decode")
-        self._remote = ThreadPoolExecutor(REMOTE_REQUESTS, thread_name_prefix="fetch")
+        self.cache = TileCache(0) if cache is None else cache
+        self._tools = Tools(self.cache, ScratchPool(count), telemetry)
+        self._local = FairPool(count, "decode")
+        self._remote: dict[tuple[str, str], FairPool] = {}
+        self._lock = threading.Lock()
 
-    def submit(
-        self, record_id: str, asset: Asset, tiles: Sequence[TileJob]
-    ) -> Iterator[tuple[Sequence[TileJob], Future[None]]]:
-        """Start to read tiles of one asset, in groups; each group's future ends when its placements are written."""
-        by_number = {tile.tile: tile for tile in tiles}
-        requests = coalesce([TileRange(tile.offset, tile.length, tile.tile) for tile in tiles])
-        if is_remote(asset.href):
-            groups, pool = [[request] for request in requests], self._remote
-        else:
-            groups, pool = _grouped(list(requests), tiles[0].level), self._local
-        for group in groups:
-            members = [by_number[part.tile] for request in group for part in request.tiles]
-            yield members, pool.submit(self._read, record_id, asset, group, by_number)
+    def submit(self, tasks: Sequence[TileTask]) -> None:
+        """Start to read tiles of one level of one file, for one owner; each task is told when it is done."""
+        hits: list[tuple[TileTask, Tile]] = []
+        misses: dict[int, Claimed] = {}
+        for task in tasks:
+            found = self.cache.claim(task.key, task.rows, task.level.rows_inside(task.tile), task)
+            if isinstance(found, Tile):
+                hits.append((task, found))
+            elif found is not None:
+                misses[task.tile] = task, found
+        owner, level = tasks[0].owner, tasks[0].level
+        if misses:
+            self._read(tasks[0].asset, misses)
+        together = _COPY_TOGETHER // level.tile_nbytes
+        self._local.submit(owner, [Copying(self._tools, group) for group in _grouped(hits, together)])
 
-    def wait(self, futures: Sequence[Future[Any]], check: Callable[[], None]) -> None:
-        """Wait until all futures are done, or one failed, calling ``check`` now and then."""
-        left: set[Future[Any]] = set(futures)
-        while left:
-            check()
-            done, left = wait(left, timeout=_CHECK_SECONDS, return_when=FIRST_EXCEPTION)
-            if any(future.exception() for future in done) and left:
-                # The rest is let run to its end: buffers must not be handed on while someone writes into them.
-                wait(left)
-                return
+    def retry(self, task: TileTask) -> None:
+        """Start once more to read a tile."""
+        self.submit([task])
+
+    def drop(self, owner: object) -> None:
+        """Give up what has not begun for an owner; what runs ends by itself."""
+        for pool in self._pools():
+            pool.drop(owner)
 
     def close(self) -> None:
         """Begin no more work."""
-        self._local.shutdown(wait=False, cancel_futures=True)
-        self._remote.shutdown(wait=False, cancel_futures=True)
+        for pool in self._pools():
+            pool.close()
 
-    def _read(self, record_id: str, asset: Asset, group: Sequence[RangeRequest], tiles: dict[int, TileJob]) -> None:
-        try:
-            with open_source(asset.href, asset.identity) as source:
-                for request in group:
-                    self._read_range(source, request, tiles)
-        except SourceError as error:
-            located = error.about(record=record_id, asset=asset.key)
-            _fail(group, tiles, located)
-            raise located from error
-        except BaseException as error:
-            _fail(group, tiles, error)
-            raise
+    def _read(self, asset: Asset, misses: dict[int, Claimed]) -> None:
+        ranges = [TileRange(task.offset, _needed(task, flight.rows), task.tile) for task, flight in misses.values()]
+        groups: list[Sequence[RangeRequest]]
+        if is_remote(asset.href):
+            pool = self._remote_pool(asset.href)
+            groups = [[request] for request in coalesce(ranges)]
+        else:
+            pool = self._local
+            tiles = [RangeRequest([part]) for part in sorted(ranges, key=lambda part: part.offset)]
+            groups = list(_grouped(tiles, _READ_TOGETHER // _first(misses).level.tile_nbytes))
+        jobs = [
+            Reading(self._tools, asset, [(request, [misses[part.tile] for part in request.tiles]) for request in group])
+            for group in groups
+        ]
+        pool.submit(_first(misses).owner, jobs)
 
-    def _read_range(self, source: Source, request: RangeRequest, tiles: dict[int, TileJob]) -> None:
-        data = memoryview(source.read_range(request.offset, request.length))
-        self._telemetry.add(requests=1, bytes_fetched=len(data), tiles_decoded=len(request.tiles))
-        for part in request.tiles:
-            start = part.offset - request.offset
-            self._decode(tiles[part.tile], data[start : start + part.length])
+    def _remote_pool(self, href: str) -> FairPool:
+        parts = urlsplit(href)
+        store = parts.scheme, parts.netloc
+        with self._lock:
+            if store not in self._remote:
+                self._remote[store] = FairPool(REMOTE_REQUESTS, "fetch")
+            return self._remote[store]
 
-    def _decode(self, job: TileJob, raw: memoryview) -> None:
-        with self._scratches.take() as scratch:
-            try:
-                rows = job.level.rows_inside(job.tile)
-                data = inflate(job.level, raw, rows, scratch)
-                if job.pick is not None:
-                    pick(job.level, data, job.pick, scratch)
-                elif job.keep is None:
-                    place(job.level, data, job.placements, scratch)
-                else:
-                    whole = restore(job.level, data, slice(0, rows), scratch)
-                    # A copy of its own: what restore returns lives in the scratch.
-                    _deliver(job.keep, np.array(whole, dtype=job.level.dtype))
-            except SourceError as error:
-                raise SourceError(
-                    ErrorCode.SOURCE_CORRUPT, f"tile {job.tile}: {error.message}", hint=error.hint
-                ) from error
+    def _pools(self) -> list[FairPool]:
+        with self._lock:
+            return [self._local, *self._remote.values()]
 
 
-def _grouped(requests: list[RangeRequest], level: Level) -> list[list[RangeRequest]]:
-    """Requests of about as many tiles as one thread should take at once."""
-    share = max(1, _LOCAL_GROUP_BYTES // level.tile_nbytes)
-    single = [RangeRequest([tile]) for request in requests for tile in request.tiles]
-    return [single[start : start + share] for start in range(0, len(single), share)]
+def _needed(task: TileTask, rows: int) -> int:
+    """Bytes from the start of a tile that its first rows take."""
+    return min(task.length, task.level.stored_nbytes(rows)) if task.level.stored_as_pixels else task.length
 
 
-def _deliver(future: Future[Pixels], pixels: Pixels) -> None:
-    if future.set_running_or_notify_cancel():
-        future.set_result(pixels)
+def _first(misses: dict[int, Claimed]) -> TileTask:
+    return next(iter(misses.values()))[0]
 
 
-def _fail(group: Sequence[RangeRequest], tiles: dict[int, TileJob], error: BaseException) -> None:
-    """Tell those who wait for kept tiles that these will not come."""
-    for request in group:
-        for part in request.tiles:
-            keep = tiles[part.tile].keep
-            if keep is not None and not keep.done() and keep.set_running_or_notify_cancel():
-                keep.set_exception(error)
+def _grouped(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    size = max(1, size)
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -9,6 +9,9 @@ import numpy.typing as npt
 from rasterflight_protocol import Categories, Colormap
 from rasterflight_server.types.grid import Grid
 
+_UNCOMPRESSED = 1
+_NO_PREDICTOR = 1
+
 
 @dataclass(frozen=True, slots=True)
 class YCbCr:
@@ -80,6 +83,11 @@ class Level:
         """Size of one decoded tile."""
         rows, cols, samples = self.tile_shape
         return rows * cols * samples * np.dtype(self.dtype).itemsize
+
+    @property
+    def stored_as_pixels(self) -> bool:
+        """Whether stored bytes are pixels as they are."""
+        return self.compression == _UNCOMPRESSED and self.predictor == _NO_PREDICTOR and self.stored is None
 
     @property
     def stored_bits(self) -> int:
