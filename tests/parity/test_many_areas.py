@@ -1,10 +1,10 @@
 """Many areas in one request: the pixels are rasterio's, and no tile is fetched or decoded twice, however they come."""
 
-from collections.abc import shutil
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import Iterator
 import numpy as np
 import pytest
 import rasterio

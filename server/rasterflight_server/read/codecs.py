@@ -16,6 +16,8 @@ from rasterflight_server.types import Level
 
 # Its stubs do not know that `out` takes and returns arrays.
 _codecs: Any = imagecodecs
+# Its stubs take its error for an instance.
+_isal: Any = isal_zlib
 
 NONE: Final = 1
 JPEG: Final = 7
@@ -24,7 +26,7 @@ Codec = Callable[[Level, Any, int, Scratch], Bytes]
 
 _REVERSED: Final = np.packbits(np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)[:, ::-1], axis=1)[:, 0]
 # imagecodecs raises what derives from RuntimeError or ValueError; liblzma and ISA-L have errors of their own.
-_DAMAGED: Final = (RuntimeError, ValueError, lzma.LZMAError, EOFError, type(isal_zlib.IsalError()))
+_DAMAGED: Final = (RuntimeError, ValueError, lzma.LZMAError, EOFError, _isal.IsalError)
 #: The byte of PackBits that stands for nothing.
 _NOTHING: Final = 128
 _LZMA_MEMORY: Final = 128 << 20
