@@ -38,7 +38,7 @@ def main() -> int:
             options.out.resolve(),
             {transport: roots[transport] for transport in options.transports},
             peers_python=options.peers_python,
-            calls=options.calls,
+            calls=options.calls or (2 if options.quick else 3),
             say=lambda text: print(text, flush=True),
         )
         readers = runner.build(options.readers)
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--transports", type=_several(TRANSPORTS), default=TRANSPORTS, metavar="local,http")
     parser.add_argument("--readers", type=_several(READERS), default=tuple(READERS), metavar=",".join(READERS))
     parser.add_argument("--repeats", type=int, help="processes of each reader (5; with --quick 1)")
-    parser.add_argument("--calls", type=int, default=3, help="reads of each process; the first is cold (%(default)s)")
+    parser.add_argument("--calls", type=int, help="reads of each process, the first is cold (3; with --quick 2)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the scenes; those that lack are made")
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="folder for indexes and results")
     parser.add_argument("--json", type=Path, metavar="FILE", help="results (DIR/results.json)")

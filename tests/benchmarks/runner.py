@@ -79,8 +79,10 @@ class Runner:
             )
         except subprocess.TimeoutExpired:
             return {"error": f"not done after {_TIMEOUT} s"}
+        if done.returncode < 0:
+            return {"error": f"killed by signal {-done.returncode}"}
         if done.returncode:
-            return {"error": (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1][:300]}
+            return {"error": (done.stderr.strip().splitlines() or ["it said nothing"])[-1][:300]}
         return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -30,11 +30,7 @@ def prepare(work: Work, index: Path) -> Prepared:
         ]  # fmt: skip
 
     def canonical(found: list[Any]) -> np.ndarray:
-        # groups come by id, records of the work by time
-        places = [sorted(work.ids).index(record) for record in work.ids]
-        if len({item.datetime for item in items}) == len(items):
-            places = list(range(len(items)))
-        pixels = np.array([[dataset[band].values[places] for band in work.bands] for dataset in found])
+        pixels = np.array([[dataset[band].values for band in work.bands] for dataset in found])
         return pixels[0, 0] if isinstance(work.area, Grid) else pixels.transpose(2, 0, 1, 3, 4)
 
     return Prepared(read, canonical)
