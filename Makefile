@@ -33,8 +33,8 @@ proto: $(READY)  ## Generate the Python messages from proto/
 proto-check: $(READY)  ## Fail when the checked-in messages are not what proto/ says
 	$(BIN)/python proto/generate.py --check
 
-bench: $(READY)  ## Read scenes with rasterflight and with rasterio, in turn; ratios
-	$(BIN)/python tests/benchmarks/run.py
+bench: $(READY)  ## Read scenes with rasterflight, the floor and other libraries, in turn; ratios (ARGS="--quick")
+	$(BIN)/python tests/benchmarks/run.py $(ARGS)
 
 check: lint type proto-check test  ## What CI runs
 

@@ -1,233 +1,93 @@
-"""Reads with rasterflight, from another process over a unix socket, against rasterio with threads in this one.
+"""Read scenes with rasterflight, with the floor and with other libraries in turn; check that results are equal; print ratios.
 
-``make bench`` makes the scenes (about 400 MB in ``out/bench``, once), runs both in turn, checks that the results are equal, and prints
-medians and their ratio. Ratios are what to quote: they hold when the machine is slow or busy.
+Ratios are what to quote: they hold when the machine is slow, if it is quiet. ``docs/performance.md`` says what is measured.
 """
 
 import argparse
 import json
 import os
-import statistics
-import subprocess
+import platform
 import sys
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
 
-import numpy as np
-import rasterio
-import rasterio.mask
-import rasterio.warp
-import shapely
-from affine import Affine
-from rasterio.enums import Resampling
-from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[0] = str(TESTS)
 
-import rasterflight as rf
+from benchmarks.fileserver import FileServer  # noqa: E402
+from benchmarks.readers import READERS  # noqa: E402
+from benchmarks.report import readers_table, targets_table  # noqa: E402
+from benchmarks.runner import Runner, judge, versions  # noqa: E402
+from benchmarks.scenarios import SCENARIOS  # noqa: E402
+from benchmarks.scenes import SCALES, make_scenes  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[2]
-OUT = ROOT / "out" / "bench"
-SIDE, TILE = 4096, 1024
-DATES = 12
-CRS, WEST, NORTH = "EPSG:32631", 500_000, 5_700_000
-BANDS = ("B1", "B2", "B3", "B4")
+OUT = TESTS.parent / "out" / "bench"
+TRANSPORTS = ("local", "http")
+WAIT = 0.03
 
 
-class Scenario(Protocol):
-    """The same work for both readers; results are arrays that must be equal."""
-
-    name: str
-
-    def rasterflight(self, collection: rf.Collection) -> np.ndarray: ...
-
-    def rasterio(self, pool: ThreadPoolExecutor) -> np.ndarray: ...
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Pixel windows of some bands."""
-
-    name: str
-    bands: tuple[str, ...]
-    records: int
-    windows: tuple[tuple[int, int, int, int], ...]
-
-    def rasterflight(self, collection: rf.Collection) -> np.ndarray:
-        pixels = collection.get_numpy(windows=list(self.windows), bands=list(self.bands), ids=ids(self.records))
-        return pixels.reshape(self.records, len(self.windows), len(self.bands), *pixels.shape[-2:])
-
-    def rasterio(self, pool: ThreadPoolExecutor) -> np.ndarray:
-        def read(job: tuple[int, str]) -> list[np.ndarray]:
-            with rasterio.open(scene(*job)) as dataset:
-                return [dataset.read(1, window=Window(*window)) for window in self.windows]
-
-        jobs = [(record, band) for record in range(self.records) for band in self.bands]
-        found = np.array(list(pool.map(read, jobs)))
-        return found.reshape(self.records, len(self.bands), *found.shape[1:]).swapaxes(1, 2)
-
-
-@dataclass(frozen=True)
-class Plots:
-    """Polygons, masked."""
-
-    name: str
-    records: int
-    count: int
-
-    @cached_property
-    def shapes(self) -> list[shapely.Polygon]:
-        rng = np.random.default_rng(1)
-        places = rng.uniform(500, SIDE * 10 - 500, (self.count, 2)) * (1, -1) + (WEST, NORTH)
-        return [shapely.Point(place).buffer(250, quad_segs=3) for place in places]
-
-    def rasterflight(self, collection: rf.Collection) -> np.ndarray:
-        frame = collection.get_gdf(self.shapes, geometry_crs=CRS, bands="B1", ids=ids(self.records))
-        return np.concatenate([pixels.reshape(-1) for pixels in frame.data])
-
-    def rasterio(self, pool: ThreadPoolExecutor) -> np.ndarray:
-        def read(record: int) -> np.ndarray:
-            with rasterio.open(scene(record, "B1")) as dataset:
-                cut = [rasterio.mask.mask(dataset, [shape], crop=True)[0].reshape(-1) for shape in self.shapes]
-                return np.concatenate(cut)
-
-        return np.concatenate(list(pool.map(read, range(self.records))))
-
-
-@dataclass(frozen=True)
-class Points:
-    """Single pixels."""
-
-    name: str
-    records: int
-    count: int
-
-    @cached_property
-    def places(self) -> np.ndarray:
-        return np.random.default_rng(2).uniform(0.5, SIDE * 10 - 0.5, (self.count, 2)) * (1, -1) + (WEST, NORTH)
-
-    def rasterflight(self, collection: rf.Collection) -> np.ndarray:
-        return collection.sample_points(self.places, "B1", geometry_crs=CRS, ids=ids(self.records))["value"].to_numpy()
-
-    def rasterio(self, pool: ThreadPoolExecutor) -> np.ndarray:
-        def read(record: int) -> list[float]:
-            with rasterio.open(scene(record, "B1")) as dataset:
-                return [float(value[0]) for value in dataset.sample(self.places)]
-
-        return np.concatenate(list(pool.map(read, range(self.records))))
-
-
-@dataclass(frozen=True)
-class Warped:
-    """Part of a scene in another CRS."""
-
-    name: str
-    records: int
-    side: int
-
-    @cached_property
-    def grid(self) -> dict[str, Any]:
-        [x], [y] = rasterio.warp.transform(CRS, "EPSG:3857", [WEST + 12_000], [NORTH - 12_000])
-        return {"crs": "EPSG:3857", "transform": (16, 0, x, 0, -16, y), "width": self.side, "height": self.side}
-
-    def rasterflight(self, collection: rf.Collection) -> np.ndarray:
-        dataset = collection.get_xarray(
-            bands="B1", like=self.grid, resampling="nearest", ids=ids(self.records), groupby=None
+def main() -> int:
+    options = _parser().parse_args()
+    scale = "quick" if options.quick else "full"
+    data = (options.data or OUT / scale).resolve()
+    print(f"scenes: {data}", flush=True)
+    make_scenes(data, SCALES[scale])
+    with FileServer(data, wait=WAIT) as files:
+        roots = {"local": f"{data}/", "http": f"{files.url}/"}
+        runner = Runner(
+            data,
+            options.out.resolve(),
+            {transport: roots[transport] for transport in options.transports},
+            peers_python=options.peers_python,
+            calls=options.calls or (2 if options.quick else 3),
+            say=lambda text: print(text, flush=True),
         )
-        return dataset.B1.values[:, 0]
-
-    def rasterio(self, pool: ThreadPoolExecutor) -> np.ndarray:
-        def read(record: int) -> np.ndarray:
-            options = {**self.grid, "transform": Affine(*self.grid["transform"]), "resampling": Resampling.nearest}
-            with rasterio.open(scene(record, "B1")) as dataset, WarpedVRT(dataset, **options) as warped:
-                return warped.read(1)
-
-        return np.array(list(pool.map(read, range(self.records))))
-
-
-SCENARIOS: tuple[Scenario, ...] = (
-    Windows("one area, 12 dates", ("B1",), DATES, ((1500, 900, 256, 256),)),
-    Windows("4 areas, 12 dates", ("B1",), DATES, tuple((600 + 900 * n, 300 + 900 * n, 256, 256) for n in range(4))),
-    Windows("a whole scene, 4 bands", BANDS, 1, ((0, 0, SIDE, SIDE),)),
-    Windows("200 small areas", ("B1", "B2"), 1, tuple((37 * n % 4000, 91 * n % 4000, 40, 40) for n in range(200))),
-    Plots("200 polygons, 5 dates", 5, 200),
-    Points("2,000 points, 10 dates", 10, 2000),
-    Warped("512 x 512 to EPSG:3857", 6, 512),
-)
+        readers = runner.build(options.readers)
+        rows = list(runner.rows(options.scenarios, readers, options.repeats or (1 if options.quick else 5)))
+    differences = judge(rows)
+    print(f"\n{readers_table(rows)}\n\n{targets_table(rows)}\n")
+    machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
+    result = {"scale": scale, "machine": machine, "versions": versions(rows), "missing": runner.missing, "rows": rows}
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.json or options.out / "results.json"
+    path.write_text(json.dumps(result, indent=1))
+    print(f"written to {path}")
+    failures = [
+        f"{row['reader']} on {row['scenario']}, {row['transport']}: {row['error']}" for row in rows if "error" in row
+    ]
+    for text in differences + failures:
+        print(text, file=sys.stderr)
+    return int(bool(differences))
 
 
-def ids(records: int) -> list[str]:
-    return [f"d{number:02d}" for number in range(records)]
+def _parser() -> argparse.ArgumentParser:
+    scenarios = "\n".join(f"  {name:4} {text}" for name, text in SCENARIOS.items())
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=f"scenarios:\n{scenarios}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller and fewer scenes, one run: under 3 minutes in all"
+    )
+    parser.add_argument("--scenarios", type=_several(SCENARIOS), default=tuple(SCENARIOS), metavar="A,B")
+    parser.add_argument("--transports", type=_several(TRANSPORTS), default=TRANSPORTS, metavar="local,http")
+    parser.add_argument("--readers", type=_several(READERS), default=tuple(READERS), metavar=",".join(READERS))
+    parser.add_argument("--repeats", type=int, help="processes of each reader (5; with --quick 1)")
+    parser.add_argument("--calls", type=int, help="reads of each process, the first is cold (3; with --quick 2)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the scenes; those that lack are made")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="folder for indexes and results")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="results (DIR/results.json)")
+    parser.add_argument("--peers-python", metavar="PATH", help="interpreter that has the libraries of others")
+    return parser
 
 
-def scene(record: int, band: str) -> Path:
-    return OUT / f"d{record:02d}_{band}.tif"
+def _several(known):
+    def names(text: str) -> tuple[str, ...]:
+        given = tuple(text.split(","))
+        if unknown := [name for name in given if name not in known]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
+        return given
 
-
-def make_scenes() -> Path:
-    """Smooth uint16 fields with noise, deflate with predictor 2, as satellite scenes compress."""
-    OUT.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
-    slope = np.add.outer(np.sin(np.arange(SIDE) / 300), np.cos(np.arange(SIDE) / 200)) * 1000 + 3000
-    profile = {
-        "driver": "GTiff", "width": SIDE, "height": SIDE, "count": 1, "dtype": "uint16", "crs": CRS,
-        "transform": Affine(10, 0, WEST, 0, -10, NORTH), "tiled": True, "blockxsize": TILE, "blockysize": TILE,
-        "compress": "deflate", "predictor": 2, "zlevel": 6, "num_threads": "all_cpus",
-    }  # fmt: skip
-    for record in range(DATES):
-        for band in BANDS if record == 0 else BANDS[:1]:
-            if not scene(record, band).exists():
-                pixels = (slope + rng.normal(0, 30, slope.shape)).astype("uint16")
-                with rasterio.open(scene(record, band), "w", **profile) as dataset:
-                    dataset.write(pixels, 1)
-    index = OUT / "index"
-    command = [sys.executable, "-m", "rasterflight_server", "index", OUT, "--pattern", "{id}_{band}.tif"]
-    subprocess.run([*command, "--out", index, "--name", "bench", "--quiet"], check=True)
-    return index
-
-
-def timed(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
-    started = time.perf_counter()
-    result = work()
-    return time.perf_counter() - started, result
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=7, help="counted runs of each reader")
-    options = parser.parse_args()
-    index = make_scenes()
-    rows = []
-    with rf.local({"bench": index}) as client, ThreadPoolExecutor(os.cpu_count()) as pool:
-        collection = client.collection("bench")
-        for scenario in SCENARIOS:
-            ours: list[float] = []
-            theirs: list[float] = []
-            for run in range(options.runs + 1):
-                seconds, found = timed(lambda scenario=scenario: scenario.rasterflight(collection))
-                other, truth = timed(lambda scenario=scenario: scenario.rasterio(pool))
-                assert np.array_equal(found, truth), f"{scenario.name}: results differ"
-                if run:  # the first warms up
-                    ours.append(seconds)
-                    theirs.append(other)
-            ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-            rows.append(
-                {
-                    "scenario": scenario.name,
-                    "rasterflight_ms": round(statistics.median(ours) * 1000, 1),
-                    "rasterio_ms": round(statistics.median(theirs) * 1000, 1),
-                    "ratio": round(ratio, 2),
-                }
-            )
-    print(f"{'scenario':26}{'rasterflight':>14}{'rasterio':>12}{'ratio':>8}")
-    for row in rows:
-        print(f"{row['scenario']:26}{row['rasterflight_ms']:>11} ms{row['rasterio_ms']:>9} ms{row['ratio']:>8}")
-    (OUT / "results.json").write_text(json.dumps(rows, indent=1))
+    return names
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
