@@ -137,7 +137,7 @@ class PointsReader:
         for points in sets:
             if points.columns is not None:
                 self._sent.append(_Sent(first, first + len(points), points.columns))
-            self._writer.write_batch(pa.record_batch([pa.array(points.x), pa.array(points.y)], schema=_COORDINATES))
+            self._writer.write_batch(pa.record_batch([_column(points.x), _column(points.y)], schema=_COORDINATES))
             first += len(points)
         self._writer.done_writing()
 
@@ -158,3 +158,8 @@ class PointsReader:
 
     def _reading(self, batch: pa.RecordBatch) -> pa.Schema:
         return pa.schema([*batch.schema, *self._own], metadata=batch.schema.metadata)
+
+
+def _column(values: np.ndarray) -> pa.Array:
+    # Not pa.array: that imports pandas, which takes longer than many a read.
+    return pa.Array.from_buffers(pa.float64(), len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])

@@ -60,7 +60,10 @@ class Failed(NamedTuple):
 
 
 def _numbers(values: pa.Array) -> np.ndarray:
-    """View an array of pixels, also what lies under nulls; complex numbers come as lists of their two parts."""
+    """View an array of numbers, also what lies under nulls; complex numbers come as lists of their two parts.
+
+    By its buffers: ``to_numpy`` imports pandas, which takes longer than many a read.
+    """
     if not pa.types.is_fixed_size_list(values.type):
         dtype = np.dtype(values.type.to_pandas_dtype())
         return np.frombuffer(values.buffers()[1] or b"", dtype, len(values), values.offset * dtype.itemsize)
@@ -81,14 +84,15 @@ def _values(column: pa.Array) -> list[Any]:
     """Read a column as Python objects; what repeats is one object."""
     if pa.types.is_string(column.type):
         encoded = column.dictionary_encode()
-        texts = [*encoded.dictionary.to_pylist(), None]
-        return [texts[index] for index in encoded.indices.fill_null(-1).to_numpy().tolist()]
+        texts = encoded.dictionary.to_pylist()
+        indices = encoded.indices.to_pylist() if column.null_count else _numbers(encoded.indices).tolist()
+        return [None if index is None else texts[index] for index in indices]
     if column.null_count:
         return list(column.to_pylist())
     if pa.types.is_fixed_size_list(column.type):
         size = column.type.list_size
-        return list(column.flatten().to_numpy().reshape(-1, size).tolist())
-    return list(column.to_numpy().tolist())
+        return list(_numbers(column.flatten()).reshape(-1, size).tolist())
+    return list(_numbers(column).tolist())
 
 
 def _times(column: pa.Array) -> list[dt.datetime | None]:

@@ -15,6 +15,7 @@ from rasterflight_server.catalog import Collection
 from rasterflight_server.flight.listen import Listen
 from rasterflight_server.flight.server import FlightServer
 from rasterflight_server.flight.service import Service
+from rasterflight_server.flight.warmup import warm_up
 
 _log = logging.getLogger("rasterflight_server")
 
@@ -49,6 +50,8 @@ def serve(collections: Mapping[str, Path], location: str, *, grace: float, lifel
     """
     listen = Listen.parse(location)
     service = Service({name: Collection.open(path, name=name) for name, path in collections.items()}, cache_bytes)
+    for collection in service.collections.values():
+        warm_up(collection)
     listen.check_free()
     server = FlightServer(location, service)
     ending = _Ending(grace)
