@@ -228,7 +228,7 @@ class Collection(PointReads):
             on_error=on_error,
         )
         asked.request.grid.whole_areas = asked.request.grid.common
-        with self._open(asked.request, progress=progress, timeout=timeout) as stream:
+        with self._open(asked.request, progress=progress, timeout=timeout, aligned=False) as stream:
             return read_numpy(stream, asked.bands)
 
     def get_gdf(
@@ -383,7 +383,7 @@ class Collection(PointReads):
             coordinates=coordinates_of(keywords.get("like")),
         )
         if chunks is None:
-            with self._open(asked.request, progress=progress, timeout=timeout) as stream:
+            with self._open(asked.request, progress=progress, timeout=timeout, aligned=False) as stream:
                 dataset = read_xarray(stream, assembly)
         else:
             check_lazy(asked.request, chunks, progress=progress)

@@ -98,10 +98,16 @@ class Connection:
         """Ask for the FlightInfo of a read."""
         return self._info(flight.FlightDescriptor.for_command(pack(request)), timeout)
 
-    def open(self, request: ReadRequest, timeout: float | None) -> Any:
-        """Start a read: a FlightStreamReader."""
+    def open(self, request: ReadRequest, timeout: float | None, *, aligned: bool = True) -> Any:
+        """Start a read: a FlightStreamReader.
+
+        Parameters
+        ----------
+        aligned
+            Batches lie at addresses that suit every reader, which may take a copy of each.
+        """
         with translated(self.url):
-            return self._flight.do_get(flight.Ticket(pack(request)), self._options(timeout))
+            return self._flight.do_get(flight.Ticket(pack(request)), self._options(timeout, aligned=aligned))
 
     def exchange(self, request: ReadRequest, timeout: float | None) -> tuple[Any, Any]:
         """Start an exchange: a FlightStreamWriter and a FlightStreamReader."""
@@ -156,9 +162,9 @@ class Connection:
         with translated(self.url):
             return self._flight.get_flight_info(descriptor, self._options(timeout))
 
-    def _options(self, timeout: float | None = None) -> Any:
+    def _options(self, timeout: float | None = None, *, aligned: bool = True) -> Any:
         # gRPC hands out buffers at odd addresses; NumPy is slower on them, and C code may assume alignment
-        reading = ipc.IpcReadOptions(ensure_alignment=ipc.Alignment.At64Byte)
+        reading = ipc.IpcReadOptions(ensure_alignment=ipc.Alignment.At64Byte if aligned else ipc.Alignment.Any)
         return flight.FlightCallOptions(timeout=self.seconds(timeout), headers=self._headers, read_options=reading)
 
 

@@ -10,20 +10,28 @@ from rasterflight_protocol.v1.read_pb2 import ReadRequest
 
 
 def open_stream(
-    connection: Connection, request: ReadRequest, timeout: float | None, bar: Bar | None, owner: object
+    connection: Connection,
+    request: ReadRequest,
+    timeout: float | None,
+    bar: Bar | None,
+    owner: object,
+    *,
+    aligned: bool = True,
 ) -> Stream:
-    """Start a read; areas that went up for it are dropped when it is over."""
+    """Start a read; areas that went up for it are dropped when it is over. For ``aligned`` see `Connection.open`."""
     deadline = Deadline(connection.seconds(timeout))
     sent = SentRequest(connection, request, deadline)
     try:
-        return Stream(connection.open(sent.message, deadline.left), connection.url, bar, owner, sent.drop)
+        return Stream(
+            connection.open(sent.message, deadline.left, aligned=aligned), connection.url, bar, owner, sent.drop
+        )
     except BaseException as error:
         lost = not_found(error, sent)
         sent.drop()
         if not lost:
             raise
     # the areas went to one server and the request to another: a ticket that holds them goes anywhere
-    return Stream(connection.open(request, deadline.left), connection.url, bar, owner)
+    return Stream(connection.open(request, deadline.left, aligned=aligned), connection.url, bar, owner)
 
 
 def plan(connection: Connection, request: ReadRequest, timeout: float | None) -> Any:

@@ -25,8 +25,9 @@ class Source:
         return Source, (self.address, self.timeout)
 
     def open(self, ticket: bytes) -> Stream:
-        """Start the read of a ticket."""
-        return open_stream(_connection(self.address, os.getpid()), unpack(ticket), self.timeout, None, self.owner)
+        """Start the read of a ticket whose pixels will be copied."""
+        connection = _connection(self.address, os.getpid())
+        return open_stream(connection, unpack(ticket), self.timeout, None, self.owner, aligned=False)
 
 
 @lru_cache(maxsize=16)

@@ -191,10 +191,15 @@ class View:
         filters = self._filters if added is None else (*self._filters, added)
         return ReadRequest(collection=self._name, layout=layout, filters=filters)
 
-    def _open(self, request: ReadRequest, *, progress: bool = False, timeout: float | None = None) -> Stream:
-        """Start a read; to be called by a public method itself, whose caller is warned."""
+    def _open(
+        self, request: ReadRequest, *, progress: bool = False, timeout: float | None = None, aligned: bool = True
+    ) -> Stream:
+        """Start a read; to be called by a public method itself, whose caller is warned.
+
+        Not ``aligned`` is for those who copy all pixels out of the batches.
+        """
         bar = Bar(self._name) if progress else None
-        stream = open_stream(self._connection, request, timeout, bar, self._owner)
+        stream = open_stream(self._connection, request, timeout, bar, self._owner, aligned=aligned)
         warn_of_crs(stream.schema, request.grid, stacklevel=4)
         return stream
 
