@@ -65,25 +65,34 @@ class Runner:
                         self.say(_brief(row))
                         yield row
 
+    def check(self, name: str, records: int) -> Row:
+        """Measure what only a service has; the index of rasterflight for local files has been built."""
+        row = _call(
+            sys.executable, "benchmarks.service", name, "--data", self.data, "--out", self.out, "--records", records
+        )
+        return {"check": name, **row}
+
     def _run(self, reader: str, transport: str, scenario: str | None = None) -> Row:
         python = self.peers_python if reader in PEERS and self.peers_python else sys.executable
-        command: list[Any] = [
-            python, "-m", "benchmarks.worker", reader, *([scenario] if scenario else []),
-            "--data", self.data, "--root", self.roots[transport], "--out", self.out, "--calls", str(self.calls),
-        ]  # fmt: skip
-        here = str(Path(__file__).parents[1])
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *filter(None, [os.getenv("PYTHONPATH")])])}
-        try:
-            done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return {"error": f"not done after {_TIMEOUT} s"}
-        if done.returncode < 0:
-            return {"error": f"killed by signal {-done.returncode}"}
-        if done.returncode:
-            return {"error": (done.stderr.strip().splitlines() or ["it said nothing"])[-1][:300]}
-        return json.loads(done.stdout.splitlines()[-1])
+        places = ("--data", self.data, "--root", self.roots[transport], "--out", self.out)
+        what = [reader, scenario] if scenario else [reader]
+        return _call(python, "benchmarks.worker", *what, *places, "--calls", self.calls)
+
+
+def _call(python: str, module: str, *arguments: object) -> Row:
+    """Run a module that prints a line of JSON."""
+    tests = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([tests, *filter(None, [os.getenv("PYTHONPATH")])])}
+    command = [python, "-m", module, *map(str, arguments)]
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
+    except subprocess.TimeoutExpired:
+        return {"error": f"not done after {_TIMEOUT} s"}
+    if done.returncode < 0:
+        return {"error": f"killed by signal {-done.returncode}"}
+    if done.returncode:
+        return {"error": (done.stderr.strip().splitlines() or ["it said nothing"])[-1][:300]}
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def judge(rows: Sequence[Row]) -> list[str]:
