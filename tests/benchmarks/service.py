@@ -57,7 +57,7 @@ def plan_latency(folder: Path, records: int) -> dict[str, Any]:
         hits: list[int] = []
         # fewer years where there are more records, so that the number of hits stays
         clear = many.subset(
-            cloud_cover_lt=50, date_range=("2020-01-01", f"{2021 if records <= 1_000_000 else 2020}-12-31")
+            cloud_cover_lt=30, date_range=("2020-01-01", f"{2021 if records <= 1_000_000 else 2020}-12-31")
         )
         asked = iter(np.tile(places, (2, 1)).tolist())
 
