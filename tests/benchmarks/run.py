@@ -18,13 +18,12 @@ sys.path[0] = str(TESTS)
 from benchmarks.fileserver import FileServer  # noqa: E402
 from benchmarks.readers import PEERS, READERS  # noqa: E402
 from benchmarks.report import checks_table, readers_table, targets_table  # noqa: E402
-from benchmarks.runner import Runner, judge, versions  # noqa: E402
+from benchmarks.runner import CHECKS, Runner, judge, versions  # noqa: E402
 from benchmarks.scenarios import SCENARIOS  # noqa: E402
 from benchmarks.scenes import SCALES, make_scenes  # noqa: E402
 
 OUT = TESTS.parent / "out" / "bench"
 TRANSPORTS = ("local", "http")
-CHECKS = ("first-batch", "two-clients", "plan")
 WAIT = 0.03
 
 

@@ -222,7 +222,10 @@ def _item(site: Site, record: str, when: datetime, bands: tuple[str, ...], cloud
     }
 
 
-def read_items(folder: Path) -> Iterator[dict[str, Any]]:
-    """The STAC items of all sites."""
+def read_items(folder: Path, root: str) -> Iterator[dict[str, Any]]:
+    """The STAC items of all sites, for a reader that finds the files of the folder at ``root``."""
     for path in sorted(folder.glob("*/items.json")):
-        yield from json.loads(path.read_text())["features"]
+        for item in json.loads(path.read_text())["features"]:
+            for asset in item["assets"].values():
+                asset["href"] = root + asset["href"]
+            yield item
