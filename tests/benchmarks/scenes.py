@@ -149,7 +149,7 @@ def _clouds(site: Site, date: int) -> np.ndarray:
 
 @cache
 def _terrain(seed: int) -> np.ndarray:
-    return _field((_PATTERN, _PATTERN), np.random.default_rng([seed, 1]), 2.8)
+    return _field((_PATTERN, _PATTERN), np.random.default_rng([seed, 1]), 3.2)
 
 
 @cache
