@@ -109,6 +109,17 @@ def targets_table(rows: Sequence[Row]) -> str:
     return _markdown(table)
 
 
+def checks_table(checks: Sequence[Row]) -> str:
+    """What only a service has, as a table in Markdown."""
+    table = [("check", "figures")]
+    for check in checks:
+        figures = (
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in check.items()
+        )
+        table.append((check["check"], ", ".join(list(figures)[1:])))
+    return _markdown(table)
+
+
 def _held(value: float, bound: float | None) -> tuple[str, str, str]:
     if bound is None:
         return f"{value:.3f}", "", ""

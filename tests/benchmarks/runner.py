@@ -13,8 +13,10 @@ from benchmarks.readers import PEERS, READERS
 
 #: A run as JSON; ``missing`` or ``error`` say why there are no numbers.
 Row = dict[str, Any]
-#: Whose result all others have to equal.
-ORACLE = "rasterio"
+#: Whose result all others have to equal: that of the first of these that took part.
+ORACLES = ("rasterio", "floor")
+#: What only a service has, see ``benchmarks.service``.
+CHECKS = ("first-batch", "two-clients", "plan")
 _TIMEOUT = 300
 
 
@@ -65,42 +67,52 @@ class Runner:
                         self.say(_brief(row))
                         yield row
 
+    def check(self, name: str, records: int) -> Row:
+        """Measure what only a service has; the index of rasterflight for local files has been built."""
+        row = _call(
+            sys.executable, "benchmarks.service", name, "--data", self.data, "--out", self.out, "--records", records
+        )
+        return {"check": name, **row}
+
     def _run(self, reader: str, transport: str, scenario: str | None = None) -> Row:
         python = self.peers_python if reader in PEERS and self.peers_python else sys.executable
-        command: list[Any] = [
-            python, "-m", "benchmarks.worker", reader, *([scenario] if scenario else []),
-            "--data", self.data, "--root", self.roots[transport], "--out", self.out, "--calls", str(self.calls),
-        ]  # fmt: skip
-        here = str(Path(__file__).parents[1])
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *filter(None, [os.getenv("PYTHONPATH")])])}
-        try:
-            done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return {"error": f"not done after {_TIMEOUT} s"}
-        if done.returncode < 0:
-            return {"error": f"killed by signal {-done.returncode}"}
-        if done.returncode:
-            return {"error": (done.stderr.strip().splitlines() or ["it said nothing"])[-1][:300]}
-        return json.loads(done.stdout.splitlines()[-1])
+        places = ("--data", self.data, "--root", self.roots[transport], "--out", self.out)
+        what = [reader, scenario] if scenario else [reader]
+        return _call(python, "benchmarks.worker", *what, *places, "--calls", self.calls)
+
+
+def _call(python: str, module: str, *arguments: object) -> Row:
+    """Run a module that prints a line of JSON."""
+    tests = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([tests, *filter(None, [os.getenv("PYTHONPATH")])])}
+    command = [python, "-m", module, *map(str, arguments)]
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
+    except subprocess.TimeoutExpired:
+        return {"error": f"not done after {_TIMEOUT} s"}
+    if done.returncode < 0:
+        return {"error": f"killed by signal {-done.returncode}"}
+    if done.returncode:
+        return {"error": (done.stderr.strip().splitlines() or ["it said nothing"])[-1][:300]}
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def judge(rows: Sequence[Row]) -> list[str]:
     """Mark each row as ``equal`` to the oracle or not; returns what differs, in words."""
     truths = {
-        (row["scenario"], row["transport"]): row["digest"]
+        (row["scenario"], row["transport"]): (oracle, row["digest"])
+        for oracle in reversed(ORACLES)
         for row in rows
-        if row["reader"] == ORACLE and "digest" in row
+        if row["reader"] == oracle and "digest" in row
     }
     differences = {}
     for row in rows:
         if "digest" in row:
-            truth = truths.get((row["scenario"], row["transport"]))
+            oracle, truth = truths.get((row["scenario"], row["transport"]), (None, None))
             row["equal"] = None if truth is None else row["digest"] == truth
             if row["equal"] is False:
                 where = f"{row['reader']} on {row['scenario']}, {row['transport']}"
-                differences[where] = f"{where}: the result is not that of {ORACLE}"
+                differences[where] = f"{where}: the result is not that of {oracle}"
     return list(differences.values())
 
 

@@ -109,10 +109,7 @@ def _asset(item: Item) -> dict[str, Any]:
 class _Scenes:
     def __init__(self, folder: Path, root: str) -> None:
         self.root = root
-        self._items = list(read_items(folder))
-        for item in self._items:
-            for asset in item["assets"].values():
-                asset["href"] = root + asset["href"]
+        self._items = list(read_items(folder, root))
 
     def first(self, site: str, count: int) -> list[Item]:
         items = [item for item in self._items if item["collection"] == site]
@@ -147,7 +144,7 @@ def _a(scenes: _Scenes) -> Work:
 
 
 def _b(scenes: _Scenes) -> Work:
-    # two lie inside of one tile, one across two, one across four
+    # they lie in 1, 1, 2 and 4 tiles
     areas = _windows(scenes, (300, 200), (2300, 1500), (2950, 2500), (1950, 1950))
     return scenes.work("b", scenes.first("a", 30), areas)
 

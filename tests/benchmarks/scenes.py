@@ -5,7 +5,7 @@
 
 import json
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -84,13 +84,18 @@ def make_scenes(folder: Path, scale: Scale, jobs: int = 2) -> None:
     work = [(folder, site, date) for site in missing for date in range(len(site.bands))]
     if not work:
         return
-    spawn = multiprocessing.get_context("spawn")  # GDAL does not survive a fork
-    with ProcessPoolExecutor(jobs, spawn) as pool:
-        items = list(pool.map(_make_record, *zip(*reversed(work), strict=True)))[::-1]
+    items = [_make_record(*job) for job in work] if jobs == 1 else _make_side_by_side(work, jobs)
     for site in missing:
         features = [item for item in items if item["collection"] == site.name]
         path = folder / site.name / "items.json"
         path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+
+
+def _make_side_by_side(work: Sequence[tuple[Path, Site, int]], jobs: int) -> list[dict[str, Any]]:
+    spawn = multiprocessing.get_context("spawn")  # GDAL does not survive a fork
+    with ProcessPoolExecutor(jobs, spawn) as pool:
+        # the largest are last, and take longest
+        return list(pool.map(_make_record, *zip(*reversed(work), strict=True)))[::-1]
 
 
 def _is_there(folder: Path, site: Site) -> bool:
@@ -144,7 +149,7 @@ def _clouds(site: Site, date: int) -> np.ndarray:
 
 @cache
 def _terrain(seed: int) -> np.ndarray:
-    return _field((_PATTERN, _PATTERN), np.random.default_rng([seed, 1]), 2.8)
+    return _field((_PATTERN, _PATTERN), np.random.default_rng([seed, 1]), 3.2)
 
 
 @cache
@@ -217,7 +222,10 @@ def _item(site: Site, record: str, when: datetime, bands: tuple[str, ...], cloud
     }
 
 
-def read_items(folder: Path) -> Iterator[dict[str, Any]]:
-    """The STAC items of all sites."""
+def read_items(folder: Path, root: str) -> Iterator[dict[str, Any]]:
+    """The STAC items of all sites, for a reader that finds the files of the folder at ``root``."""
     for path in sorted(folder.glob("*/items.json")):
-        yield from json.loads(path.read_text())["features"]
+        for item in json.loads(path.read_text())["features"]:
+            for asset in item["assets"].values():
+                asset["href"] = root + asset["href"]
+            yield item

@@ -85,12 +85,8 @@ def _peak(pid: int | None = None) -> int:
 
 def _build(reader: str, data: Path, root: str, out: Path) -> dict[str, Any]:
     module = load(reader)
-    items = list(read_items(data))
-    for item in items:
-        for asset in item["assets"].values():
-            asset["href"] = root + asset["href"]
     if hasattr(module, "build"):
-        module.build(items, index_folder(out, reader, root))
+        module.build(list(read_items(data, root)), index_folder(out, reader, root))
     return {"version": version(READERS[reader])}
 
 

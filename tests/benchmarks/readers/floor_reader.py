@@ -62,7 +62,7 @@ def prepare(work: Work, index: Path) -> Prepared:
     async def everything() -> Any:
         return tiled.result(await asyncio.gather(*map(one, paths, headers, owners)))
 
-    return Prepared(lambda: loop.run_until_complete(everything()), tiled.canonical)
+    return Prepared(lambda: loop.run_until_complete(everything()), tiled.canonical, close=loop.close)
 
 
 def _header(store: HTTPStore | LocalStore, path: str) -> _Header:
