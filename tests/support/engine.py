@@ -18,7 +18,8 @@ class Engine:
     """Reads windows of files as the server does."""
 
     def __init__(self) -> None:
-        self.workers = Workers(Telemetry(), decoders=2)
+        self.telemetry = Telemetry()
+        self.workers = Workers(self.telemetry, decoders=2)
 
     def header(self, path: Path) -> Header:
         with open_source(str(path)) as source:
