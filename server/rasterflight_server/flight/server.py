@@ -24,7 +24,7 @@ from rasterflight_server.flight.exchange import PointsExchange
 from rasterflight_server.flight.service import Service, is_outlines, is_records, shard_requests
 from rasterflight_server.flight.uploads import receive_areas
 from rasterflight_server.plan.estimate import estimate, estimate_outlines, estimate_points
-from rasterflight_server.plan.planner import plan_read
+from rasterflight_server.plan.planner import ReadPlan
 from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.plan.request import Request
 
@@ -64,7 +64,7 @@ class FlightServer(fl.FlightServerBase):
                 return self._records_info(collection, request, descriptor)
             if request.points is not None:
                 return _points_info(collection, request, descriptor)
-            return _chips_info(collection, request, descriptor)
+            return _chips_info(self.service.planned(collection, request), descriptor)
 
     def get_schema(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.SchemaResult:
         """The schema alone of what ``get_flight_info`` describes."""
@@ -198,15 +198,13 @@ def _summary(collection: Collection) -> dict[str, Any]:
     }
 
 
-def _chips_info(collection: Collection, request: Request, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
-    whole = plan_read(collection, request)
+def _chips_info(whole: ReadPlan, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
     plan = whole.shard()
-    endpoints = [request.message] if request.shard_count > 1 else shard_requests(plan)
-    told = (estimate_outlines if is_outlines(request) else estimate)(plan)
+    told = (estimate_outlines if is_outlines(plan.request) else estimate)(plan)
     return fl.FlightInfo(
         plan_schema(whole),
         descriptor,
-        [_endpoint(message) for message in endpoints],
+        [_endpoint(message) for message in shard_requests(plan)],
         total_records=told.rows,
         total_bytes=told.bytes_to_receive,
         ordered=True,

@@ -67,6 +67,11 @@ class Request:
     message: ReadRequest
 
     @property
+    def states_batch_bytes(self) -> bool:
+        """The size of batches is the caller's choice, not the server's."""
+        return self.message.batch_bytes > 0
+
+    @property
     def wants_validity(self) -> bool:
         """The answer depends on which pixels are valid."""
         return self.masked or self.scaled or (self.points is not None and self.points.sampling.wants_validity)
