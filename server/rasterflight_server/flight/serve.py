@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from rasterflight_server.catalog import Collection
+from rasterflight_server.flight.arenas import limit_arenas
 from rasterflight_server.flight.listen import Listen
 from rasterflight_server.flight.server import FlightServer
 from rasterflight_server.flight.service import Service
@@ -45,6 +46,7 @@ def serve(collections: Mapping[str, Path], location: str, *, grace: float, lifel
     ServiceError
         An index cannot be used, or the location cannot be listened on.
     """
+    limit_arenas()
     listen = Listen.parse(location)
     service = Service({name: Collection.open(path, name=name) for name, path in collections.items()})
     listen.check_free()

@@ -77,9 +77,12 @@ class FlightServer(fl.FlightServerBase):
             request, collection = self.service.request(ticket.ticket, caller(context))
             if is_records(request):
                 records = RecordsStream(collection, request)
-                return fl.GeneratorStream(records.schema, self._send_records(context, call, records))
+                return fl.GeneratorStream(
+                    records.schema, self._send_records(context, call, records), options=_writing(request)
+                )
             stream = self.service.pixels(collection, request)
-            return fl.GeneratorStream(stream.schema, self._send(context, call, stream.batches(_check(context))))
+            batches = self._send(context, call, stream.batches(_check(context)))
+            return fl.GeneratorStream(stream.schema, batches, options=_writing(request))
 
     def do_action(self, context: fl.ServerCallContext, action: fl.Action) -> Iterator[bytes]:
         """Run an action; see ``list_actions``."""
@@ -113,7 +116,7 @@ class FlightServer(fl.FlightServerBase):
         with guard(context, call):
             request, collection = self.service.request(descriptor.command or b"", caller(context))
             exchange = PointsExchange(self.service, collection, request)
-            writer.begin(exchange.schema)
+            writer.begin(exchange.schema, options=_writing(request))
             for batch, progress in self._send(context, call, exchange.batches(reader, _check(context))):
                 writer.write_with_metadata(batch, progress)
 
@@ -168,6 +171,10 @@ def _check(context: fl.ServerCallContext) -> Callable[[], None]:
             raise ServiceError(ErrorCode.CANCELLED, "the caller has gone")
 
     return check
+
+
+def _writing(request: Request) -> pa.ipc.IpcWriteOptions:
+    return pa.ipc.IpcWriteOptions(compression=request.compression)
 
 
 def _summary(collection: Collection) -> dict[str, Any]:
