@@ -162,8 +162,24 @@ def _add_serve(subparsers: Any) -> None:
         metavar="SECONDS",
         help="how long running streams may take to finish after SIGTERM (%(default)g)",
     )
+    parser.add_argument(
+        "--workers",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="processes that share the port; each connection stays with one of them (%(default)s)",
+    )
+    # Said by a server of several processes to each of them.
+    parser.add_argument("--one-of", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--shared-folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--lifeline", action="store_true", help="also end when standard input is closed")
     parser.set_defaults(run=_serve)
+
+
+def _positive(text: str) -> int:
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
 
 
 def _named_directory(text: str) -> tuple[str, Path]:
@@ -174,6 +190,8 @@ def _named_directory(text: str) -> tuple[str, Path]:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from rasterflight_server.flight.crew import Crew
+    from rasterflight_server.flight.processes import serve_processes
     from rasterflight_server.flight.serve import serve
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
@@ -183,7 +201,13 @@ def _serve(options: argparse.Namespace) -> int:
         raise RequestError(
             ErrorCode.BAD_REQUEST, f"two collections are named {twice[0]!r}", hint="give each a name of its own"
         )
-    serve(dict(options.collection), options.listen, grace=options.grace, lifeline=options.lifeline)
+    collections = dict(options.collection)
+    if options.workers > 1:
+        return serve_processes(
+            collections, options.listen, grace=options.grace, lifeline=options.lifeline, workers=options.workers
+        )
+    crew = None if options.one_of is None else Crew(options.one_of, options.shared_folder)
+    serve(collections, options.listen, grace=options.grace, lifeline=options.lifeline, crew=crew)
     return 0
 
 

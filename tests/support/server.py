@@ -17,8 +17,14 @@ class ServerProcess:
     """``rasterflight-server serve`` as its own process, on any free port or on a unix socket; ends with the block."""
 
     def __init__(
-        self, collections: Mapping[str, Path], *, listen: str = "grpc://127.0.0.1:0", grace: float = 5.0
+        self,
+        collections: Mapping[str, Path],
+        *,
+        listen: str = "grpc://127.0.0.1:0",
+        grace: float = 5.0,
+        workers: int = 1,
     ) -> None:
+        self._workers = workers
         self._collections = collections
         self._listen = listen
         self._grace = grace
@@ -37,6 +43,7 @@ class ServerProcess:
                     "serve",
                     f"--listen={listen}",
                     f"--grace={self._grace}",
+                    f"--workers={self._workers}",
                     *arguments,
                 ],
                 stdout=subprocess.PIPE,

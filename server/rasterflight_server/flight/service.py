@@ -9,7 +9,6 @@ import pyarrow as pa
 from rasterflight_protocol import ErrorCode, TicketError, unpack
 from rasterflight_protocol.v1.read_pb2 import LAYOUT_OUTLINES, LAYOUT_RECORDS, ReadRequest, Shard
 from rasterflight_server.catalog import Collection
-from rasterflight_server.encode.budget import StreamBudget
 from rasterflight_server.encode.chips import plan_schema
 from rasterflight_server.encode.outlines import OutlinesStream
 from rasterflight_server.encode.points import plan_schema as points_plan_schema
@@ -17,10 +16,10 @@ from rasterflight_server.encode.pointstream import PointsStream
 from rasterflight_server.encode.sized import SizedStream
 from rasterflight_server.encode.stream import ChipsStream
 from rasterflight_server.errors import RequestError
+from rasterflight_server.flight.crew import Crew
 from rasterflight_server.plan.planner import ReadPlan, plan_read
 from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.plan.request import Request, parse_request
-from rasterflight_server.plan.uploads import Uploads
 from rasterflight_server.read.workers import Workers
 from rasterflight_server.telemetry import Telemetry
 
@@ -36,14 +35,17 @@ class Service:
     ----------
     collections
         By the name under which they are served.
+    crew
+        The processes that answer beside this one; None: there are none.
     """
 
-    def __init__(self, collections: Mapping[str, Collection]) -> None:
+    def __init__(self, collections: Mapping[str, Collection], crew: Crew | None = None) -> None:
+        self.crew = crew or Crew()
         self.collections = dict(collections)
         self.telemetry = Telemetry()
         self.workers = Workers(self.telemetry)
-        self.uploads = Uploads()
-        self._budget = StreamBudget()
+        self.uploads = self.crew.make_uploads()
+        self._budget = self.crew.stream_budget()
 
     def collection(self, name: str) -> Collection:
         """Find a collection.
