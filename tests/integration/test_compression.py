@@ -95,7 +95,9 @@ READS = {
         bands=["B1"], layout="outlines", windows=[(col, 0, 8, 8) for col in range(500)]
     ).read_all(),
     "array": lambda made: made.get_numpy(bands=["B1"]),
-    "cube": lambda made: made.get_xarray(bands=["B1"], chunks={"time": 1})["B1"].compute(scheduler="synchronous").values,
+    "cube": lambda made: (
+        made.get_xarray(bands=["B1"], chunks={"time": 1})["B1"].compute(scheduler="synchronous").values
+    ),
     "points": points,
 }
 

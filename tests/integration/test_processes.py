@@ -1,5 +1,6 @@
 """Several processes on one port: as one server to those who call, and to those who start and stop it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -20,7 +21,6 @@ from rasterflight_protocol.v1.plan_pb2 import Upload
 from support.scenes import noise, write_items, write_scene
 from support.server import ServerProcess, run_server_command
 from support.telemetry import stats_of, wait_for
-
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +64,17 @@ def put(client: fl.FlightClient, token: bytes = b"") -> str:
 
 
 def read(client: fl.FlightClient, upload: str, token: bytes = b"") -> int:
-    ticket = '{"collection": "made", "bands": ["B1"], "geometries": {"crs": "EPSG:32631", "upload": "%s"}}' % upload
+    where = {"crs": "EPSG:32631", "upload": upload}
+    ticket = json.dumps({"collection": "made", "bands": ["B1"], "geometries": where})
     options = fl.FlightCallOptions(headers=[(b"authorization", token)] if token else [])
     return client.do_get(fl.Ticket(ticket.encode()), options).read_all().num_rows
 
 
 def test_both_answer_the_same(pair: ServerProcess) -> None:
     for client in one_of_each(pair.url):
-        ticket = b'{"collection":"made","bands":["B1"],"windows":{"values":[{"colOff":5,"rowOff":7,"width":9,"height":9}]}}'
+        ticket = (
+            b'{"collection":"made","bands":["B1"],"windows":{"values":[{"colOff":5,"rowOff":7,"width":9,"height":9}]}}'
+        )
         [row] = client.do_get(fl.Ticket(ticket)).read_all()["B1"].to_pylist()
         assert np.array_equal(np.reshape(row, (9, 9)), noise(8000, 8000)[7:16, 5:14])
         client.close()
@@ -108,8 +111,6 @@ def test_a_process_that_dies_is_replaced(pair: ServerProcess) -> None:
 def _answering(url: str) -> int:
     with connect(url) as one, connect(url) as other:
         return len({stats_of(one)["process"], stats_of(other)["process"]})
-
-
 
 
 def test_sigterm_drains_all(made: Path) -> None:

@@ -15,9 +15,7 @@ MUCH = 1 << 40
 def test_batches_shrink_as_streams_begin_and_grow_when_they_end() -> None:
     budget = StreamBudget()
     with ExitStack() as running:
-        sizes = [
-            running.enter_context(budget.sending(DEFAULT_BATCH_BYTES, MUCH, exactly=False)) for _ in range(1000)
-        ]
+        sizes = [running.enter_context(budget.sending(DEFAULT_BATCH_BYTES, MUCH, exactly=False)) for _ in range(1000)]
         assert sizes[:10] == [DEFAULT_BATCH_BYTES] * 10
         assert sizes == sorted(sizes, reverse=True)
         assert sizes[-1] == SMALLEST_BATCH == budget.batch_bytes(DEFAULT_BATCH_BYTES)

@@ -141,9 +141,7 @@ def connect(
         The URL has another scheme, no host or port, or carries credentials; there is no such compression.
     """
     url = url or os.environ.get("RASTERFLIGHT_URL") or _DEFAULT_URL
-    connection = Connection(
-        url, token=token, timeout=timeout, token_from_environment=True, compression=compression
-    )
+    connection = Connection(url, token=token, timeout=timeout, token_from_environment=True, compression=compression)
     return Client(connection)
 
 

@@ -29,7 +29,12 @@ from rasterflight_protocol.v1.read_pb2 import (
 Day = str | dt.date | np.datetime64 | None
 OnError = Literal["raise", "skip"]
 Compression = Literal["none", "lz4", "zstd"]
-_COMPRESSION = {None: COMPRESSION_UNSPECIFIED, "none": COMPRESSION_NONE, "lz4": COMPRESSION_LZ4, "zstd": COMPRESSION_ZSTD}
+_COMPRESSION = {
+    None: COMPRESSION_UNSPECIFIED,
+    "none": COMPRESSION_NONE,
+    "lz4": COMPRESSION_LZ4,
+    "zstd": COMPRESSION_ZSTD,
+}
 _ON_ERROR = {"raise": ON_ERROR_RAISE, "skip": ON_ERROR_SKIP}
 _SERVER_SIDE = frozenset(["backend", "cloud_config", "data_source"])
 
@@ -195,9 +200,7 @@ def compression_value(compression: str | None) -> Any:
         There is no such codec.
     """
     if compression not in _COMPRESSION:
-        raise BadRequestError(
-            f"compression is {compression!r}, expected 'none', 'lz4' or 'zstd'", field="compression"
-        )
+        raise BadRequestError(f"compression is {compression!r}, expected 'none', 'lz4' or 'zstd'", field="compression")
     return _COMPRESSION[compression]
 
 

@@ -66,7 +66,7 @@ class ReadPlan:
         return list(dict.fromkeys(crs for crs in found if crs is not None))
 
     def in_batches(self, batch_bytes: int) -> "ReadPlan":
-        """This plan, with batches of another size."""
+        """The same plan with batches of another size."""
         return replace(self, request=replace(self.request, batch_bytes=batch_bytes))
 
     def shard(self) -> "ReadPlan":

@@ -84,7 +84,7 @@ class PointPlan:
         self._place = lru_cache(maxsize=_REMEMBERED)(self._placed)
 
     def in_batches(self, batch_bytes: int) -> "PointPlan":
-        """This plan, with batches of another size."""
+        """The same plan with batches of another size."""
         plan = copy(self)
         plan.request = replace(self.request, batch_bytes=batch_bytes)
         return plan

@@ -45,12 +45,14 @@ class SharedAreas:
             return reader.schema.metadata[_CALLER].decode(), [batch.column(0) for batch in reader]
         return None
 
-    def touch(self, upload_id: str) -> bool:
-        """Keep areas for longer; False: they are no longer there."""
+    def has(self, upload_id: str) -> bool:
+        """Whether areas are there."""
+        return self._path(upload_id).exists()
+
+    def touch(self, upload_id: str) -> None:
+        """Keep areas for longer."""
         with suppress(FileNotFoundError):
             os.utime(self._path(upload_id))
-            return True
-        return False
 
     def drop(self, upload_id: str) -> None:
         """Forget areas."""

@@ -141,9 +141,14 @@ class Uploads:
         """
         with self._lock:
             self._forget_expired()
-            upload = self._complete.get(upload_id) if self._shared is None else self._find_shared(upload_id, self._shared)
+            upload = self._complete.get(upload_id)
+            if self._shared is not None:
+                upload = self._in_step(upload, upload_id, self._shared)
             if upload is None or upload.caller != caller:
                 raise _not_found(field)
+            if self._shared is not None:
+                self._shared.touch(upload_id)
+            self._complete[upload_id] = upload
             self._touch(upload)
             return upload
 
@@ -220,19 +225,20 @@ class Uploads:
     def _price(self, values: pa.Array) -> int:
         return int(values.get_total_buffer_size()) + self.limits.bytes_beside * (len(values) + 1)
 
-    def _find_shared(self, upload_id: str, shared: SharedAreas) -> Upload | None:
+    def _in_step(self, known: Upload | None, upload_id: str, shared: SharedAreas) -> Upload | None:
         """An upload that came to whichever process, unless one of them has dropped it."""
-        known = self._complete.get(upload_id)
-        if not shared.touch(upload_id):
-            if known is not None:
-                self._forget(known)
+        if known is not None and shared.has(upload_id):
+            return known
+        if known is not None:
+            self._forget(known)
+        found = shared.load(upload_id)
+        if found is None:
             return None
-        if known is None and (found := shared.load(upload_id)) is not None:
-            known = Upload(found[0], upload_id)
-            for values in found[1]:
-                known.add(values, self._price(values))
-            self._complete[upload_id] = known
-        return known
+        caller, parts = found
+        upload = Upload(caller, upload_id)
+        for values in parts:
+            upload.add(values, self._price(values))
+        return upload
 
     def _touch(self, upload: Upload) -> None:
         self._expiry[upload] = self._clock() + self.limits.seconds
