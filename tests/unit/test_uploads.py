@@ -216,7 +216,7 @@ def test_processes_share_them(tmp_path: Path) -> None:
     found = other.find(mine.id, "me", "f")
     assert (found.areas, found.nbytes) == (3, mine.nbytes)
     assert other.find(mine.id, "me", "f") is found
-    assert shapely.equals(found.polygons("f").shapes, mine.polygons("f").shapes).tolist() == [True] * 3
+    assert shapely.equals(found.polygons("f").geometries, mine.polygons("f").geometries).tolist() == [True] * 3
     for store in (one, other):
         fails(ErrorCode.UPLOAD_NOT_FOUND, "there is no such upload", store.find, mine.id, "you", "f")
     [file] = tmp_path.iterdir()

@@ -5,6 +5,7 @@ sees: bytes go from socket to socket inside the kernel (splice).
 """
 
 import contextlib
+import fcntl
 import os
 import socket
 import threading
@@ -12,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-#: Bytes that are moved at once; what a pipe holds by default.
-_PIECE: Final = 1 << 16
+#: Bytes that are moved at once: the most that a pipe may hold by default.
+_PIECE: Final = 1 << 20
 _BACKLOG: Final = 1024
 
 
@@ -81,6 +82,8 @@ def _join(one: socket.socket, other: socket.socket) -> None:
 def _pass(source: socket.socket, target: socket.socket) -> None:
     taken, given = os.pipe()
     try:
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(given, fcntl.F_SETPIPE_SZ, _PIECE)
         with contextlib.suppress(OSError):
             while left := os.splice(source.fileno(), given, _PIECE):
                 while left:

@@ -180,6 +180,9 @@ class _Worker:
             assert process is not None
             began = time.monotonic()
             status = process.wait()
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                pipe.close()
             if self._ending.is_set():
                 return
             short = 0 if time.monotonic() - began > _LASTING_SECONDS else short + 1
@@ -189,9 +192,6 @@ class _Worker:
                 return
             pause = min(_FIRST_PAUSE * 2 ** max(short - 1, 0), _LONGEST_PAUSE)
             _log.warning("worker %s ended with status %d, and is started again in %g s", self._name, status, pause)
-            for pipe in (process.stdin, process.stdout):
-                assert pipe is not None
-                pipe.close()
             if self._ending.wait(pause):
                 return
             self.start()
