@@ -10,9 +10,9 @@ from rasterflight_server.errors import ServiceError
 
 MIB: Final = 1 << 20
 #: Batches that streams are sending, or that wait for a reader to take them.
-SENDING_BYTES: Final = 256 * MIB
-#: Batches that streams have ready, or are reading, before they are their turn.
-AHEAD_BYTES: Final = 128 * MIB
+SENDING_BYTES: Final = 192 * MIB
+#: Batches that streams have ready, or are reading, before it is their turn.
+AHEAD_BYTES: Final = 96 * MIB
 #: A batch of a stream takes at most this part of what others have left.
 _SHARE: Final = 32
 #: However many streams there are, batches are not smaller: below it, throughput falls.

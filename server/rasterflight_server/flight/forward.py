@@ -5,7 +5,6 @@ sees: bytes go from socket to socket inside the kernel (splice).
 """
 
 import contextlib
-import fcntl
 import os
 import socket
 import threading
@@ -13,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-#: Bytes that are moved at once: the most that a pipe may hold by default.
-_PIECE: Final = 1 << 20
+#: Bytes that are moved at once: what a pipe holds by default. Larger pipes were not faster, and there is a limit to what all may hold.
+_PIECE: Final = 1 << 16
 _BACKLOG: Final = 1024
 
 
@@ -82,8 +81,6 @@ def _join(one: socket.socket, other: socket.socket) -> None:
 def _pass(source: socket.socket, target: socket.socket) -> None:
     taken, given = os.pipe()
     try:
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(given, fcntl.F_SETPIPE_SZ, _PIECE)
         with contextlib.suppress(OSError):
             while left := os.splice(source.fileno(), given, _PIECE):
                 while left:
