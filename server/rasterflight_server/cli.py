@@ -171,8 +171,24 @@ def _add_serve(subparsers: Any) -> None:
         metavar="SIZE",
         help="memory for decoded tiles, which are kept for reads to come: bytes, or as 512MiB, 4GiB; 0: none (%(default)s)",
     )
+    parser.add_argument(
+        "--workers",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="processes that share the port; each connection stays with one of them (%(default)s)",
+    )
+    # Said by a server of several processes to each of them.
+    parser.add_argument("--one-of", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--shared-folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--lifeline", action="store_true", help="also end when standard input is closed")
     parser.set_defaults(run=_serve)
+
+
+def _positive(text: str) -> int:
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
 
 
 def _named_directory(text: str) -> tuple[str, Path]:
@@ -191,6 +207,8 @@ def _nbytes(text: str) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from rasterflight_server.flight.crew import Crew
+    from rasterflight_server.flight.processes import serve_processes
     from rasterflight_server.flight.serve import serve
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
@@ -200,12 +218,24 @@ def _serve(options: argparse.Namespace) -> int:
         raise RequestError(
             ErrorCode.BAD_REQUEST, f"two collections are named {twice[0]!r}", hint="give each a name of its own"
         )
+    collections = dict(options.collection)
+    if options.workers > 1:
+        return serve_processes(
+            collections,
+            options.listen,
+            grace=options.grace,
+            lifeline=options.lifeline,
+            workers=options.workers,
+            cache_bytes=options.cache_size,
+        )
+    crew = None if options.one_of is None else Crew(options.one_of, options.shared_folder)
     serve(
-        dict(options.collection),
+        collections,
         options.listen,
         grace=options.grace,
         lifeline=options.lifeline,
         cache_bytes=options.cache_size,
+        crew=crew,
     )
     return 0
 

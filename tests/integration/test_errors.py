@@ -105,6 +105,7 @@ REQUESTS = {
     "layout": (request(layout=7), "BAD_REQUEST", "layout", "layout 7 is not known to this server (use LAYOUT_CHIPS, LAYOUT_RECORDS, LAYOUT_POINTS or LAYOUT_OUTLINES)"),
     "on_error": (request(on_error=7), "BAD_REQUEST", "on_error", "on_error 7 is not known to this server"),
     "shard": (request(shard=Shard(index=3, count=2)), "BAD_REQUEST", "shard", "shard 3 of 2 does not exist"),
+    "compression": (request(compression=9), "BAD_REQUEST", "compression", "9 is not known to this server (use COMPRESSION_NONE, COMPRESSION_LZ4 or COMPRESSION_ZSTD)"),
     "batch size": (request(batch_bytes=1), "BAD_REQUEST", "batch_bytes", "1 is out of range"),
     "snapshot": (request(snapshot="old"), "STALE_SNAPSHOT", "snapshot", "the ticket is for snapshot 'old'"),
     "target_crs": (request(grid={"target_crs": "EPSG:1"}), "CRS_REQUIRED", "grid.target_crs", "'EPSG:1' is not a CRS that PROJ knows"),

@@ -68,7 +68,7 @@ def test_damage_behind_the_rows_does_not_matter(scene: Path, reader: Engine) -> 
     assert can_stop(reader.header(scene).profile.levels[0])
     assert np.array_equal(reader.read(scene, Window(10, 0, 200, 100)), truth[:, :100, 10:210])
     with pytest.raises(SourceError, match="tile 0: a tile does not decode as deflate"):
-        reader.read(scene, Window(0, 0, 256, 200))
+        reader.read(scene)
 
 
 def test_a_whole_tile_is_held_against_its_checksum(scene: Path, reader: Engine) -> None:

@@ -23,8 +23,10 @@ class ServerProcess:
         listen: str = "grpc://127.0.0.1:0",
         grace: float = 5.0,
         cache_size: str = "256MiB",
+        workers: int = 1,
     ) -> None:
         self._cache_size = cache_size
+        self._workers = workers
         self._collections = collections
         self._listen = listen
         self._grace = grace
@@ -44,6 +46,7 @@ class ServerProcess:
                     f"--listen={listen}",
                     f"--grace={self._grace}",
                     f"--cache-size={self._cache_size}",
+                    f"--workers={self._workers}",
                     *arguments,
                 ],
                 stdout=subprocess.PIPE,

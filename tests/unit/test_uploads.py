@@ -1,6 +1,9 @@
 """The store of uploads: who finds what, for how long, and how much there may be."""
 
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +12,7 @@ import shapely
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import ServiceError
+from rasterflight_server.plan.sharedareas import SharedAreas
 from rasterflight_server.plan.uploads import Limits, Upload, Uploads
 
 BOX = shapely.to_wkb(shapely.box(0, 0, 1, 1))
@@ -203,3 +207,38 @@ def test_many_threads_at_once() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(16)))
     assert store.counts() == {"uploads": 0, "upload_bytes": 0}
+
+
+def test_processes_share_them(tmp_path: Path) -> None:
+    limits = Limits()
+    one, other = (Uploads(limits, shared=SharedAreas(tmp_path, limits.seconds)) for _ in range(2))
+    mine = upload(one, "me", count=3)
+    found = other.find(mine.id, "me", "f")
+    assert (found.areas, found.nbytes) == (3, mine.nbytes)
+    assert other.find(mine.id, "me", "f") is found
+    assert shapely.equals(found.polygons("f").geometries, mine.polygons("f").geometries).tolist() == [True] * 3
+    for store in (one, other):
+        fails(ErrorCode.UPLOAD_NOT_FOUND, "there is no such upload", store.find, mine.id, "you", "f")
+    [file] = tmp_path.iterdir()
+    assert mine.id not in file.name
+    other.drop(mine.id, "me")
+    fails(ErrorCode.UPLOAD_NOT_FOUND, "there is no such upload", one.find, mine.id, "me", "f")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_no_process_uses_is_forgotten_by_all(tmp_path: Path) -> None:
+    limits, clock = Limits(), Clock()
+    one, other = (Uploads(limits, clock, SharedAreas(tmp_path, limits.seconds)) for _ in range(2))
+    kept, gone = upload(one), upload(one)
+    for file in tmp_path.iterdir():
+        os.utime(file, (0, time.time() - limits.seconds + 5))
+    clock.now += limits.seconds - 5
+    assert other.find(kept.id, "", "f").areas == kept.areas  # used by one, kept for all
+    for file in tmp_path.iterdir():
+        if time.time() - file.stat().st_mtime > 60:
+            os.utime(file, (0, time.time() - limits.seconds - 1))
+    clock.now += 10
+    fails(ErrorCode.UPLOAD_NOT_FOUND, "there is no such upload", other.find, gone.id, "", "f")
+    assert one.find(kept.id, "", "f").areas == kept.areas
+    assert one.counts()["uploads"] == 1
+    assert len(list(tmp_path.iterdir())) == 1

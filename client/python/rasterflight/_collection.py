@@ -16,7 +16,15 @@ from rasterflight._numpy import read_numpy
 from rasterflight._opening import plan
 from rasterflight._plan import Plan, plan_from
 from rasterflight._pointreads import PointReads
-from rasterflight._requests import OnError, ReadKeywords, check_max_concurrent, divided, filter_message
+from rasterflight._requests import (
+    Compression,
+    OnError,
+    ReadKeywords,
+    check_max_concurrent,
+    compression_value,
+    divided,
+    filter_message,
+)
 from rasterflight._stream import Stream
 from rasterflight._timesteps import Groupby, check_groupby
 from rasterflight._view import Bands
@@ -77,6 +85,7 @@ class Collection(PointReads):
         progress: bool = False,
         timeout: float | None = None,
         batch_bytes: int | None = None,
+        compression: Compression | None = None,
         **keywords: Unpack[ReadKeywords],
     ) -> Stream:
         """Start a read, and take its rows as they arrive.
@@ -125,7 +134,9 @@ class Collection(PointReads):
         timeout
             Seconds that the read may take; None: that of the connection.
         batch_bytes
-            Size of a record batch to aim at; None: the server's choice.
+            Size of a record batch to aim at; None: the server's choice, smaller when many read at once.
+        compression
+            How the rows travel: ``"lz4"``, ``"zstd"`` or ``"none"``; None: as the connection says, see `connect`.
         **keywords
             The grid that the pixels come on, see `GridKeywords`: without any, each record's own; with any but
             ``resampling`` alone, one for all. And more conditions on the records, on top of those of the collection, see
@@ -172,6 +183,8 @@ class Collection(PointReads):
         else:
             raise BadRequestError(f"layout is {layout!r}, expected 'chips', 'outlines' or 'records'", field="layout")
         request.batch_bytes = batch_bytes or 0
+        if compression is not None:
+            request.compression = compression_value(compression)
         return self._open(request, progress=progress, timeout=timeout)
 
     def get_numpy(

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from pyarrow import flight, ipc
 
 from rasterflight._failures import translated
+from rasterflight._requests import compression_value
 from rasterflight.errors import ProtocolError
 from rasterflight_protocol import pack
 from rasterflight_protocol.v1.plan_pb2 import Upload
@@ -53,11 +54,13 @@ class Connection:
         Seconds that a call may take, a stream as a whole; None: no limit.
     token_from_environment
         Without a token, send the one in the environment variable ``RASTERFLIGHT_TOKEN``, if there is one.
+    compression
+        How the rows of reads travel, unless a read says otherwise.
 
     Raises
     ------
     ValueError
-        The URL has another scheme, or carries credentials; the token or the timeout cannot be used.
+        The URL has another scheme, or carries credentials; the token, the timeout or the compression cannot be used.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Connection:
         token: str | None = None,
         timeout: float | None = None,
         token_from_environment: bool = False,
+        compression: str | None = None,
     ) -> None:
         _check_url(url)
         #: How to get here again; without what the environment said.
@@ -77,6 +81,8 @@ class Connection:
         if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
             raise ValueError("the token is empty, or has characters that a header cannot carry")
         self.url = url
+        #: For requests.
+        self.compression = compression_value(compression)
         self._headers = [] if token is None else [(b"authorization", b"Bearer " + token.encode())]
         self._timeout = _checked_timeout(timeout)
         self._flight = flight.FlightClient(url)

@@ -14,6 +14,10 @@ from rasterflight._geometries import Areas, areas_from
 from rasterflight._grids import GridKeywords
 from rasterflight.errors import BadRequestError
 from rasterflight_protocol.v1.read_pb2 import (
+    COMPRESSION_LZ4,
+    COMPRESSION_NONE,
+    COMPRESSION_UNSPECIFIED,
+    COMPRESSION_ZSTD,
     ON_ERROR_RAISE,
     ON_ERROR_SKIP,
     DateRange,
@@ -24,6 +28,13 @@ from rasterflight_protocol.v1.read_pb2 import (
 
 Day = str | dt.date | np.datetime64 | None
 OnError = Literal["raise", "skip"]
+Compression = Literal["none", "lz4", "zstd"]
+_COMPRESSION = {
+    None: COMPRESSION_UNSPECIFIED,
+    "none": COMPRESSION_NONE,
+    "lz4": COMPRESSION_LZ4,
+    "zstd": COMPRESSION_ZSTD,
+}
 _ON_ERROR = {"raise": ON_ERROR_RAISE, "skip": ON_ERROR_SKIP}
 _SERVER_SIDE = frozenset(["backend", "cloud_config", "data_source"])
 
@@ -178,6 +189,19 @@ def on_error_value(on_error: str) -> Any:
     if on_error not in _ON_ERROR:
         raise BadRequestError(f"on_error is {on_error!r}, expected 'raise' or 'skip'", field="on_error")
     return _ON_ERROR[on_error]
+
+
+def compression_value(compression: str | None) -> Any:
+    """Read ``compression``.
+
+    Raises
+    ------
+    BadRequestError
+        There is no such codec.
+    """
+    if compression not in _COMPRESSION:
+        raise BadRequestError(f"compression is {compression!r}, expected 'none', 'lz4' or 'zstd'", field="compression")
+    return _COMPRESSION[compression]
 
 
 def _check_names(keywords: Iterable[str], accepted: Mapping[str, Any]) -> None:

@@ -32,6 +32,7 @@ class Tickets:
             collection=request.collection,
             layout=request.layout,
             on_error=request.on_error,
+            compression=request.compression,
             snapshot=(schema.metadata or {}).get(SNAPSHOT_KEY, b"").decode(),
         )
         self._base.grid.CopyFrom(_pinned(request.grid, grid))

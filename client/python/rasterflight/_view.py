@@ -189,7 +189,9 @@ class View:
 
     def _request(self, layout: Any, added: Filter | None) -> ReadRequest:
         filters = self._filters if added is None else (*self._filters, added)
-        return ReadRequest(collection=self._name, layout=layout, filters=filters)
+        return ReadRequest(
+            collection=self._name, layout=layout, filters=filters, compression=self._connection.compression
+        )
 
     def _open(
         self, request: ReadRequest, *, progress: bool = False, timeout: float | None = None, aligned: bool = True

@@ -13,6 +13,7 @@ from rasterflight._client import Client, connect, local
 from rasterflight._grids import Resampling
 from rasterflight._output import WRITERS, check_output
 from rasterflight._pointfiles import check_samples_output, read_points, write_samples
+from rasterflight._requests import Compression
 from rasterflight._vectors import read_areas
 from rasterflight.errors import CollectionNotFoundError, RasterflightError
 
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
         command.set_defaults(run=run)
         command.add_argument("--url", help="where the server is")
+        command.add_argument("--compression", choices=get_args(Compression), help="how rows travel, for slow links")
         command.add_argument(
             "--local",
             action="append",
@@ -114,7 +116,9 @@ def _add_common_options(command: argparse.ArgumentParser) -> None:
 
 
 def _client(options: argparse.Namespace) -> Client:
-    return local(dict(options.local)) if options.local else connect(options.url)
+    if options.local:
+        return local(dict(options.local))
+    return connect(options.url, compression=options.compression)
 
 
 def _ls(client: Client, _: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from itertools import islice
 import pyarrow as pa
 
 from rasterflight_protocol.v1.plan_pb2 import Progress
-from rasterflight_server.encode.budget import LookaheadBudget
+from rasterflight_server.encode.budget import StreamBudget
 from rasterflight_server.encode.latest import Latest
 from rasterflight_server.encode.points import Rows, batches, plan_schema
 from rasterflight_server.encode.pointsamples import BandSamples, CutSamples, Sampler
@@ -37,7 +37,7 @@ class PointsStream:
         Shared by all streams of the process.
     """
 
-    def __init__(self, plan: PointPlan, workers: Workers, budget: LookaheadBudget) -> None:
+    def __init__(self, plan: PointPlan, workers: Workers, budget: StreamBudget) -> None:
         self.schema: pa.Schema = plan_schema(plan)
         self._plan = plan
         self._budget = budget

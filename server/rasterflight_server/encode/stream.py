@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rasterflight_protocol.v1.plan_pb2 import Progress
-from rasterflight_server.encode.budget import LookaheadBudget
+from rasterflight_server.encode.budget import StreamBudget
 from rasterflight_server.encode.chips import ChipsBatch, plan_schema
 from rasterflight_server.encode.schedule import GROUP_BYTES, Group, schedule
 from rasterflight_server.encode.segments import Segment
@@ -58,7 +58,7 @@ class ChipsStream:
         Shared by all streams of the process.
     """
 
-    def __init__(self, plan: ReadPlan, workers: Workers, budget: LookaheadBudget) -> None:
+    def __init__(self, plan: ReadPlan, workers: Workers, budget: StreamBudget) -> None:
         self.schema: pa.Schema = plan_schema(plan)
         self._plan = plan
         self._budget = budget

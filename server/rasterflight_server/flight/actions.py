@@ -1,6 +1,7 @@
 """Actions: short questions with JSON answers."""
 
 import json
+import os
 from collections.abc import Callable
 from importlib.metadata import version
 
@@ -43,7 +44,8 @@ def _healthcheck(service: Service, _body: bytes, _caller: str) -> dict[str, obje
 
 
 def _stats(service: Service, _body: bytes, _caller: str) -> dict[str, object]:
-    return {**service.telemetry.snapshot(), **service.workers.cache.counts(), **service.uploads.counts()}
+    about = {"process": os.getpid(), "processes": service.crew.size}
+    return {**service.telemetry.snapshot(), **service.workers.cache.counts(), **service.uploads.counts(), **about}
 
 
 def _drop_upload(service: Service, body: bytes, caller: str) -> dict[str, object]:
@@ -55,6 +57,9 @@ def _drop_upload(service: Service, body: bytes, caller: str) -> dict[str, object
 #: Name -> what it does, and how.
 ACTIONS: dict[str, tuple[str, Callable[[Service, bytes, str], dict[str, object]]]] = {
     "healthcheck": ("status, version, and the snapshot of each collection, as JSON", _healthcheck),
-    "stats": ("counters of streams, requests, bytes, tiles, the cache and uploads, as JSON", _stats),
+    "stats": (
+        "counters of streams, requests, bytes, tiles, the cache and uploads of the process that answers, as JSON",
+        _stats,
+    ),
     "upload.drop": ("forget areas that went up by DoPut; the body is the id of the upload", _drop_upload),
 }

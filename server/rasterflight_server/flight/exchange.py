@@ -12,7 +12,7 @@ import pyarrow.flight as fl
 from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1.plan_pb2 import Progress
 from rasterflight_server.catalog import Collection
-from rasterflight_server.encode.pointstream import PointsStream
+from rasterflight_server.encode.sized import SizedStream
 from rasterflight_server.errors import RequestError
 from rasterflight_server.flight.service import Service
 from rasterflight_server.plan.points import Points, check_bands
@@ -80,7 +80,7 @@ class PointsExchange:
                 yield answer, progress
             first, sent = first + len(points), max(sent, progress.bytes_done)
 
-    def _stream(self, points: Points) -> PointsStream:
+    def _stream(self, points: Points) -> SizedStream:
         return self._service.points(self._collection, replace(self._request, points=points))
 
 

@@ -70,6 +70,18 @@ class Listen:
                 ) from None
             raise _bad(self.location, error.strerror or str(error)) from None
 
+    def bind(self) -> socket.socket:
+        """A socket that is bound there."""
+        if self.path is not None:
+            bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            bound.bind(str(self.path))
+            return bound
+        family, kind, protocol, _, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        return bound
+
     def at(self, port: int) -> str:
         """The location, with the port that was given out for port 0."""
         return self.location if self.path is not None else f"grpc://{_bracketed(self.host)}:{port}"

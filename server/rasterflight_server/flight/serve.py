@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -12,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 
 from rasterflight_server.catalog import Collection
+from rasterflight_server.flight.arenas import limit_arenas
+from rasterflight_server.flight.crew import Crew
 from rasterflight_server.flight.listen import Listen
 from rasterflight_server.flight.server import FlightServer
 from rasterflight_server.flight.service import Service
@@ -23,7 +26,15 @@ _log = logging.getLogger("rasterflight_server")
 _CLOSE_SECONDS = 2.0
 
 
-def serve(collections: Mapping[str, Path], location: str, *, grace: float, lifeline: bool, cache_bytes: int) -> None:
+def serve(
+    collections: Mapping[str, Path],
+    location: str,
+    *,
+    grace: float,
+    lifeline: bool,
+    cache_bytes: int,
+    crew: Crew | None = None,
+) -> None:
     """Serve collections until a signal comes; does not return, the process ends with status 0.
 
     SIGTERM or SIGINT: new calls are refused as DRAINING, running streams may finish within the grace. A second
@@ -41,15 +52,18 @@ def serve(collections: Mapping[str, Path], location: str, *, grace: float, lifel
         Also end when standard input is closed: the process that started this one has gone. A socket file's folder,
         made for this server alone, is removed with it.
     cache_bytes
-        Memory for decoded tiles.
+        Memory for decoded tiles, of all processes together.
+    crew
+        The processes of the same server; None: this one is alone. When they are left alone, nothing stays of the folder.
 
     Raises
     ------
     ServiceError
         An index cannot be used, or the location cannot be listened on.
     """
+    limit_arenas()
     listen = Listen.parse(location)
-    service = Service({name: Collection.open(path, name=name) for name, path in collections.items()}, cache_bytes)
+    service = Service({name: Collection.open(path, name=name) for name, path in collections.items()}, cache_bytes, crew)
     for collection in service.collections.values():
         warm_up(collection)
     listen.check_free()
@@ -66,6 +80,8 @@ def serve(collections: Mapping[str, Path], location: str, *, grace: float, lifel
     if lifeline and listen.path is not None:
         with contextlib.suppress(OSError):
             listen.path.parent.rmdir()
+        if ending.abandoned and crew is not None:
+            shutil.rmtree(listen.path.parent, ignore_errors=True)
     logging.shutdown()
     sys.stdout.flush()
     # Threads of gRPC, or of a store that does not answer, must not hold up the end.
@@ -78,6 +94,8 @@ class _Ending:
     def __init__(self, grace: float) -> None:
         self.event = threading.Event()
         self.grace = grace
+        #: The process that started this one has gone.
+        self.abandoned = False
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signature of signal handlers
         if self.event.is_set():
@@ -89,6 +107,7 @@ class _Ending:
         while os.read(sys.stdin.fileno(), 4096):
             continue
         self.grace = 0.0
+        self.abandoned = True
         self.event.set()
 
 

@@ -24,7 +24,7 @@ from rasterflight_server.flight.exchange import PointsExchange
 from rasterflight_server.flight.service import Service, is_outlines, is_records, shard_requests
 from rasterflight_server.flight.uploads import receive_areas
 from rasterflight_server.plan.estimate import estimate, estimate_outlines, estimate_points
-from rasterflight_server.plan.planner import plan_read
+from rasterflight_server.plan.planner import ReadPlan
 from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.plan.request import Request
 
@@ -64,7 +64,7 @@ class FlightServer(fl.FlightServerBase):
                 return self._records_info(collection, request, descriptor)
             if request.points is not None:
                 return _points_info(collection, request, descriptor)
-            return _chips_info(collection, request, descriptor)
+            return _chips_info(self.service.planned(collection, request), descriptor)
 
     def get_schema(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.SchemaResult:
         """The schema alone of what ``get_flight_info`` describes."""
@@ -77,9 +77,12 @@ class FlightServer(fl.FlightServerBase):
             request, collection = self.service.request(ticket.ticket, caller(context))
             if is_records(request):
                 records = RecordsStream(collection, request)
-                return fl.GeneratorStream(records.schema, self._send_records(context, call, records))
+                return fl.GeneratorStream(
+                    records.schema, self._send_records(context, call, records), options=_writing(request)
+                )
             stream = self.service.pixels(collection, request)
-            return fl.GeneratorStream(stream.schema, self._send(context, call, stream.batches(_check(context))))
+            batches = self._send(context, call, stream.batches(_check(context)))
+            return fl.GeneratorStream(stream.schema, batches, options=_writing(request))
 
     def do_action(self, context: fl.ServerCallContext, action: fl.Action) -> Iterator[bytes]:
         """Run an action; see ``list_actions``."""
@@ -113,7 +116,7 @@ class FlightServer(fl.FlightServerBase):
         with guard(context, call):
             request, collection = self.service.request(descriptor.command or b"", caller(context))
             exchange = PointsExchange(self.service, collection, request)
-            writer.begin(exchange.schema)
+            writer.begin(exchange.schema, options=_writing(request))
             for batch, progress in self._send(context, call, exchange.batches(reader, _check(context))):
                 writer.write_with_metadata(batch, progress)
 
@@ -170,6 +173,10 @@ def _check(context: fl.ServerCallContext) -> Callable[[], None]:
     return check
 
 
+def _writing(request: Request) -> pa.ipc.IpcWriteOptions:
+    return pa.ipc.IpcWriteOptions(compression=request.compression)
+
+
 def _summary(collection: Collection) -> dict[str, Any]:
     """What listings show of a collection."""
     manifest = collection.manifest
@@ -198,15 +205,13 @@ def _summary(collection: Collection) -> dict[str, Any]:
     }
 
 
-def _chips_info(collection: Collection, request: Request, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
-    whole = plan_read(collection, request)
+def _chips_info(whole: ReadPlan, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
     plan = whole.shard()
-    endpoints = [request.message] if request.shard_count > 1 else shard_requests(plan)
-    told = (estimate_outlines if is_outlines(request) else estimate)(plan)
+    told = (estimate_outlines if is_outlines(plan.request) else estimate)(plan)
     return fl.FlightInfo(
         plan_schema(whole),
         descriptor,
-        [_endpoint(message) for message in endpoints],
+        [_endpoint(message) for message in shard_requests(plan)],
         total_records=told.rows,
         total_bytes=told.bytes_to_receive,
         ordered=True,

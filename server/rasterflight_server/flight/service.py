@@ -9,21 +9,21 @@ import pyarrow as pa
 from rasterflight_protocol import ErrorCode, TicketError, unpack
 from rasterflight_protocol.v1.read_pb2 import LAYOUT_OUTLINES, LAYOUT_RECORDS, ReadRequest, Shard
 from rasterflight_server.catalog import Collection
-from rasterflight_server.encode.budget import LookaheadBudget
+from rasterflight_server.encode.chips import plan_schema
 from rasterflight_server.encode.outlines import OutlinesStream
+from rasterflight_server.encode.points import plan_schema as points_plan_schema
 from rasterflight_server.encode.pointstream import PointsStream
+from rasterflight_server.encode.sized import SizedStream
 from rasterflight_server.encode.stream import ChipsStream
 from rasterflight_server.errors import RequestError
+from rasterflight_server.flight.crew import Crew
 from rasterflight_server.plan.planner import ReadPlan, plan_read
 from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.plan.request import Request, parse_request
-from rasterflight_server.plan.uploads import Uploads
 from rasterflight_server.read.cache import TileCache
 from rasterflight_server.read.workers import Workers
 from rasterflight_server.telemetry import Telemetry
 
-#: What all streams together may hold ahead of their readers.
-LOOKAHEAD_BUDGET = 256 << 20
 #: Decoded tiles that are kept, unless told otherwise.
 CACHE_BYTES = 1 << 30
 #: A shard has at least this many bytes of pixels: a stream of its own must be worth it.
@@ -39,15 +39,20 @@ class Service:
     collections
         By the name under which they are served.
     cache_bytes
-        Bytes of decoded tiles that are kept.
+        Bytes of decoded tiles that are kept, by all processes together.
+    crew
+        The processes that answer beside this one; None: there are none.
     """
 
-    def __init__(self, collections: Mapping[str, Collection], cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self, collections: Mapping[str, Collection], cache_bytes: int = CACHE_BYTES, crew: Crew | None = None
+    ) -> None:
+        self.crew = crew or Crew()
         self.collections = dict(collections)
         self.telemetry = Telemetry()
-        self.workers = Workers(self.telemetry, cache=TileCache(cache_bytes))
-        self.uploads = Uploads()
-        self._budget = LookaheadBudget(LOOKAHEAD_BUDGET)
+        self.workers = Workers(self.telemetry, cache=TileCache(cache_bytes // self.crew.size))
+        self.uploads = self.crew.make_uploads()
+        self._budget = self.crew.stream_budget()
 
     def collection(self, name: str) -> Collection:
         """Find a collection.
@@ -99,19 +104,34 @@ class Service:
             )
         return request, collection
 
-    def chips(self, collection: Collection, request: Request) -> ChipsStream:
-        """The stream of pixels that answers a request."""
-        return ChipsStream(plan_read(collection, request).shard(), self.workers, self._budget)
+    def planned(self, collection: Collection, request: Request) -> ReadPlan:
+        """What a request for pixels will do if it is asked now, its shard left aside."""
+        plan = plan_read(collection, request)
+        return plan if request.states_batch_bytes else plan.in_batches(self._budget.batch_bytes(request.batch_bytes))
 
-    def points(self, collection: Collection, request: Request) -> PointsStream:
+    def chips(self, collection: Collection, request: Request) -> SizedStream:
+        """The stream of pixels that answers a request."""
+        plan = plan_read(collection, request).shard()
+
+        def make(batch_bytes: int) -> ChipsStream:
+            return ChipsStream(plan.in_batches(batch_bytes), self.workers, self._budget)
+
+        return SizedStream(plan_schema(plan), request, plan.nbytes, self._budget, make)
+
+    def points(self, collection: Collection, request: Request) -> SizedStream:
         """The stream of values at points that answers a request."""
-        return PointsStream(PointPlan(collection, request), self.workers, self._budget)
+        plan = PointPlan(collection, request)
+
+        def make(batch_bytes: int) -> PointsStream:
+            return PointsStream(plan.in_batches(batch_bytes), self.workers, self._budget)
+
+        return SizedStream(points_plan_schema(plan), request, request.batch_bytes, self._budget, make)
 
     def outlines(self, collection: Collection, request: Request) -> OutlinesStream:
         """The stream that tells where the pixels of a request lie."""
         return OutlinesStream(plan_read(collection, request).shard())
 
-    def pixels(self, collection: Collection, request: Request) -> ChipsStream | OutlinesStream | PointsStream:
+    def pixels(self, collection: Collection, request: Request) -> SizedStream | OutlinesStream:
         """The stream that answers a request for pixels, or for where they are."""
         if is_outlines(request):
             return self.outlines(collection, request)
@@ -132,15 +152,19 @@ class Service:
 
 
 def shard_requests(plan: ReadPlan) -> list[ReadRequest]:
-    """Requests that together answer a plan, pinned to its snapshot, of about the same size."""
+    """Requests that together answer a plan, pinned to its snapshot and batches, of about the same size."""
+    if plan.request.shard_count > 1:
+        return [_pinned(plan)]
     count = max(1, min(MAX_SHARDS, len(plan.records), plan.nbytes // SHARD_BYTES))
-    return [_pinned(plan.request.message, plan.collection.snapshot, index, count) for index in range(count)]
+    return [_pinned(plan, index, count) for index in range(count)]
 
 
-def _pinned(message: ReadRequest, snapshot: str, index: int, count: int) -> ReadRequest:
+def _pinned(plan: ReadPlan, index: int = 0, count: int = 1) -> ReadRequest:
     pinned = ReadRequest()
-    pinned.CopyFrom(message)
-    pinned.snapshot = snapshot
+    pinned.CopyFrom(plan.request.message)
+    pinned.snapshot = plan.collection.snapshot
+    # In batches of another size there would be other rows than were counted.
+    pinned.batch_bytes = plan.request.batch_bytes
     if count > 1:
         pinned.shard.CopyFrom(Shard(index=index, count=count))
     return pinned

@@ -65,6 +65,10 @@ class ReadPlan:
         found = (cut.grid.crs for record in self.records for cut in record.cuts)
         return list(dict.fromkeys(crs for crs in found if crs is not None))
 
+    def in_batches(self, batch_bytes: int) -> "ReadPlan":
+        """The same plan with batches of another size."""
+        return replace(self, request=replace(self.request, batch_bytes=batch_bytes))
+
     def shard(self) -> "ReadPlan":
         """The part of this plan that the request's shard asks for: whole records, about the same bytes in each part."""
         index, count = self.request.shard_index, self.request.shard_count

@@ -1,7 +1,8 @@
 """From points and filters to pixels: which records hold which points, and in which of their pixels."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -81,6 +82,12 @@ class PointPlan:
         self.records = [Record(*facts) for facts in zip(*columns, strict=True)]
         # A cache of this object's own, so that it goes with the request.
         self._place = lru_cache(maxsize=_REMEMBERED)(self._placed)
+
+    def in_batches(self, batch_bytes: int) -> "PointPlan":
+        """The same plan with batches of another size."""
+        plan = copy(self)
+        plan.request = replace(self.request, batch_bytes=batch_bytes)
+        return plan
 
     def newest_first(self) -> list[int]:
         """Positions of the records, the latest first; those without a time come last."""

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1.read_pb2 import (
+    COMPRESSION_LZ4,
+    COMPRESSION_NONE,
+    COMPRESSION_UNSPECIFIED,
+    COMPRESSION_ZSTD,
     LAYOUT_CHIPS,
     LAYOUT_OUTLINES,
     LAYOUT_POINTS,
@@ -34,6 +38,8 @@ DEFAULT_BATCH_BYTES = 4 * MIB
 #: Well below the 16 MiB above which Flight clients in Go refuse a message.
 MAX_BATCH_BYTES = 8 * MIB
 _MIN_BATCH_BYTES = 1 << 16
+#: As Arrow names them.
+_CODECS = {COMPRESSION_UNSPECIFIED: None, COMPRESSION_NONE: None, COMPRESSION_LZ4: "lz4", COMPRESSION_ZSTD: "zstd"}
 #: Fields of GridOptions that mean nothing to single pixels.
 _OF_GRIDS = frozenset(GridOptions.DESCRIPTOR.fields_by_name) - {"masked", "values"}
 
@@ -64,7 +70,14 @@ class Request:
     shard_index: int
     shard_count: int
     batch_bytes: int
+    #: How buffers travel, as Arrow names it; None: as they are.
+    compression: str | None
     message: ReadRequest
+
+    @property
+    def states_batch_bytes(self) -> bool:
+        """The size of batches is the caller's choice, not the server's."""
+        return self.message.batch_bytes > 0
 
     @property
     def wants_validity(self) -> bool:
@@ -116,6 +129,7 @@ def parse_request(message: ReadRequest, uploads: FindUpload = no_uploads) -> Req
         shard_index=index,
         shard_count=count,
         batch_bytes=_batch_bytes(message),
+        compression=_compression(message),
         message=message,
     )
 
@@ -215,6 +229,16 @@ def _batch_bytes(message: ReadRequest) -> int:
     if not _MIN_BATCH_BYTES <= size <= MAX_BATCH_BYTES:
         raise _bad(f"{size} is out of range", "batch_bytes", f"between {_MIN_BATCH_BYTES} and {MAX_BATCH_BYTES}, or 0")
     return size
+
+
+def _compression(message: ReadRequest) -> str | None:
+    if message.compression not in _CODECS:
+        raise _bad(
+            f"{message.compression} is not known to this server",
+            "compression",
+            "use COMPRESSION_NONE, COMPRESSION_LZ4 or COMPRESSION_ZSTD",
+        )
+    return _CODECS[message.compression]
 
 
 def _bad(message: str, field: str, hint: str) -> RequestError:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError, ServiceError
 from rasterflight_server.plan.polygons import Polygons
+from rasterflight_server.plan.sharedareas import SharedAreas
 
 MIB = 1 << 20
 #: What an upload counts for before anything is in it.
@@ -43,8 +44,8 @@ class Limits:
 class Upload:
     """Areas of one caller, in no particular CRS: the request that refers to them says it."""
 
-    def __init__(self, caller: str) -> None:
-        self.id = secrets.token_urlsafe(24)
+    def __init__(self, caller: str, upload_id: str | None = None) -> None:
+        self.id = upload_id or secrets.token_urlsafe(24)
         self.caller = caller
         #: Number of areas.
         self.areas = 0
@@ -69,6 +70,10 @@ class Upload:
                 self._values.clear()
             return self._polygons
 
+    def save(self, shared: SharedAreas) -> None:
+        """Let other processes find it too; before its areas are asked for."""
+        shared.save(self.id, self.caller, self._values)
+
     def add(self, values: pa.Array, nbytes: int) -> None:
         """Take more areas."""
         self._values.append(values)
@@ -88,10 +93,18 @@ class Uploads:
         How much and how long.
     clock
         Seconds that only go forward.
+    shared
+        Where other processes of the server find them; None: there are no others.
     """
 
-    def __init__(self, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        shared: SharedAreas | None = None,
+    ) -> None:
         self.limits = limits or Limits()
+        self._shared = shared
         self._clock = clock
         self._lock = threading.Lock()
         # Also those that are still arriving: they take memory, and may stand still.
@@ -129,8 +142,13 @@ class Uploads:
         with self._lock:
             self._forget_expired()
             upload = self._complete.get(upload_id)
+            if self._shared is not None:
+                upload = self._in_step(upload, upload_id, self._shared)
             if upload is None or upload.caller != caller:
                 raise _not_found(field)
+            if self._shared is not None:
+                self._shared.touch(upload_id)
+            self._complete[upload_id] = upload
             self._touch(upload)
             return upload
 
@@ -145,6 +163,8 @@ class Uploads:
         upload = self.find(upload_id, caller, "upload")
         with self._lock:
             self._forget(upload)
+        if self._shared is not None:
+            self._shared.drop(upload_id)
 
     def forget_expired(self) -> None:
         """Free what has not been used for long."""
@@ -161,7 +181,7 @@ class Uploads:
         """Take more areas of an upload; see `Arrival.add`."""
         limits = self.limits
         # Batches have a price too: somebody might send millions of them.
-        nbytes = values.get_total_buffer_size() + limits.bytes_beside * (len(values) + 1)
+        nbytes = self._price(values)
         with self._lock:
             self._forget_expired()
             if upload not in self._expiry:
@@ -196,15 +216,37 @@ class Uploads:
 
     def keep(self, upload: Upload) -> None:
         """From now on the upload can be found."""
+        if self._shared is not None:
+            upload.save(self._shared)
         with self._lock:
             self._complete[upload.id] = upload
             self._touch(upload)
+
+    def _price(self, values: pa.Array) -> int:
+        return int(values.get_total_buffer_size()) + self.limits.bytes_beside * (len(values) + 1)
+
+    def _in_step(self, known: Upload | None, upload_id: str, shared: SharedAreas) -> Upload | None:
+        """An upload that came to whichever process, unless one of them has dropped it."""
+        if known is not None and shared.has(upload_id):
+            return known
+        if known is not None:
+            self._forget(known)
+        found = shared.load(upload_id)
+        if found is None:
+            return None
+        caller, parts = found
+        upload = Upload(caller, upload_id)
+        for values in parts:
+            upload.add(values, self._price(values))
+        return upload
 
     def _touch(self, upload: Upload) -> None:
         self._expiry[upload] = self._clock() + self.limits.seconds
         self._expiry.move_to_end(upload)
 
     def _forget_expired(self) -> None:
+        if self._shared is not None:
+            self._shared.forget_expired()
         now = self._clock()
         while self._expiry:
             upload, expiry = next(iter(self._expiry.items()))

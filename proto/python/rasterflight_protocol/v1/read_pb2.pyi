@@ -47,6 +47,13 @@ class OnError(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ON_ERROR_UNSPECIFIED: _ClassVar[OnError]
     ON_ERROR_RAISE: _ClassVar[OnError]
     ON_ERROR_SKIP: _ClassVar[OnError]
+
+class Compression(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    COMPRESSION_UNSPECIFIED: _ClassVar[Compression]
+    COMPRESSION_NONE: _ClassVar[Compression]
+    COMPRESSION_LZ4: _ClassVar[Compression]
+    COMPRESSION_ZSTD: _ClassVar[Compression]
 MATCH_UNSPECIFIED: Match
 MATCH_ALL: Match
 MATCH_LATEST: Match
@@ -71,9 +78,13 @@ LAYOUT_OUTLINES: Layout
 ON_ERROR_UNSPECIFIED: OnError
 ON_ERROR_RAISE: OnError
 ON_ERROR_SKIP: OnError
+COMPRESSION_UNSPECIFIED: Compression
+COMPRESSION_NONE: Compression
+COMPRESSION_LZ4: Compression
+COMPRESSION_ZSTD: Compression
 
 class ReadRequest(_message.Message):
-    __slots__ = ("collection", "bands", "geometries", "windows", "points", "filters", "grid", "layout", "on_error", "snapshot", "shard", "batch_bytes")
+    __slots__ = ("collection", "bands", "geometries", "windows", "points", "filters", "grid", "layout", "on_error", "snapshot", "shard", "batch_bytes", "compression")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     BANDS_FIELD_NUMBER: _ClassVar[int]
     GEOMETRIES_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +97,7 @@ class ReadRequest(_message.Message):
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
     SHARD_FIELD_NUMBER: _ClassVar[int]
     BATCH_BYTES_FIELD_NUMBER: _ClassVar[int]
+    COMPRESSION_FIELD_NUMBER: _ClassVar[int]
     collection: str
     bands: _containers.RepeatedScalarFieldContainer[str]
     geometries: Geometries
@@ -98,7 +110,8 @@ class ReadRequest(_message.Message):
     snapshot: str
     shard: Shard
     batch_bytes: int
-    def __init__(self, collection: _Optional[str] = ..., bands: _Optional[_Iterable[str]] = ..., geometries: _Optional[_Union[Geometries, _Mapping]] = ..., windows: _Optional[_Union[Windows, _Mapping]] = ..., points: _Optional[_Union[Points, _Mapping]] = ..., filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., grid: _Optional[_Union[GridOptions, _Mapping]] = ..., layout: _Optional[_Union[Layout, str]] = ..., on_error: _Optional[_Union[OnError, str]] = ..., snapshot: _Optional[str] = ..., shard: _Optional[_Union[Shard, _Mapping]] = ..., batch_bytes: _Optional[int] = ...) -> None: ...
+    compression: Compression
+    def __init__(self, collection: _Optional[str] = ..., bands: _Optional[_Iterable[str]] = ..., geometries: _Optional[_Union[Geometries, _Mapping]] = ..., windows: _Optional[_Union[Windows, _Mapping]] = ..., points: _Optional[_Union[Points, _Mapping]] = ..., filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., grid: _Optional[_Union[GridOptions, _Mapping]] = ..., layout: _Optional[_Union[Layout, str]] = ..., on_error: _Optional[_Union[OnError, str]] = ..., snapshot: _Optional[str] = ..., shard: _Optional[_Union[Shard, _Mapping]] = ..., batch_bytes: _Optional[int] = ..., compression: _Optional[_Union[Compression, str]] = ...) -> None: ...
 
 class Geometries(_message.Message):
     __slots__ = ("crs", "bboxes", "wkb", "upload")

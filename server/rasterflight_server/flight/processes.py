@@ -1,0 +1,208 @@
+"""Several processes on one port: started, watched, started again, and ended together.
+
+Each is a server as ``serve`` runs it, on a socket of its own; ``forward`` hands every connection to one of them.
+"""
+
+import logging
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from rasterflight_server.flight.forward import Forwarder
+from rasterflight_server.flight.listen import Listen
+
+_log = logging.getLogger("rasterflight_server")
+
+_READY: Final = b"listening on "
+#: A process that ends is started again after a pause, which doubles when it does not last.
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 30.0
+_LASTING_SECONDS: Final = 60.0
+#: When it ends so many times in a row without lasting, all are ended.
+_MOST_STARTS: Final = 6
+#: What a process may take beyond the grace.
+_END_SECONDS: Final = 10.0
+
+
+def serve_processes(
+    collections: Mapping[str, Path], location: str, *, grace: float, lifeline: bool, cache_bytes: int, workers: int
+) -> int:
+    """Serve collections by several processes until a signal comes, as ``serve`` does by one.
+
+    Parameters
+    ----------
+    collections, location, grace, lifeline, cache_bytes
+        As for ``serve``.
+    workers
+        How many processes.
+
+    Returns
+    -------
+    int
+        Exit code; a process that cannot start has said why.
+
+    Raises
+    ------
+    ServiceError
+        The location cannot be listened on.
+    """
+    listen = Listen.parse(location)
+    listen.check_free()
+    folder = Path(tempfile.mkdtemp(prefix="rasterflight-"))
+    areas = folder / "areas"
+    areas.mkdir()
+    options = [f"--collection={name}={path}" for name, path in collections.items()]
+    options += [f"--grace={grace}", f"--cache-size={cache_bytes}", f"--one-of={workers}", f"--shared-folder={areas}"]
+    sockets = [folder / str(number) for number in range(1, workers + 1)]
+    try:
+        with listen.bind() as listener:
+            address = listen.at(0 if listen.path else listener.getsockname()[1])
+            return _Team(options, sockets, grace).run(Forwarder(listener, sockets), address, lifeline=lifeline)
+    finally:
+        listen.remove()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Team:
+    """The processes, and what happens to them."""
+
+    def __init__(self, options: Sequence[str], sockets: Sequence[Path], grace: float) -> None:
+        self._ending = threading.Event()
+        #: What to do: the number of a signal, or None to give up.
+        self._told: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._workers = [
+            _Worker([*options, f"--listen=grpc+unix://{path}"], path.name, self._ending, self._told) for path in sockets
+        ]
+        self._grace = grace
+
+    def run(self, forwarder: Forwarder, address: str, *, lifeline: bool) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        # The first alone: what is wrong with an index is said once.
+        if not (self._workers[0].start() and all(self._start_others())):
+            return self._end(signal.SIGTERM, 0.0) or 1
+        for worker in self._workers:
+            threading.Thread(target=worker.watch, daemon=True).start()
+        if lifeline:
+            threading.Thread(target=self._on_end_of_input, daemon=True, name="lifeline").start()
+        forwarder.start()
+        print(f"listening on {address}", flush=True)  # noqa: T201 - those who start the server wait for it
+        told = self._told.get()
+        return self._end(told or signal.SIGTERM, self._grace) or int(told is None)
+
+    def _start_others(self) -> Sequence[bool]:
+        others = self._workers[1:]
+        started = [False] * len(others)
+
+        def start(position: int) -> None:
+            started[position] = others[position].start()
+
+        threads = [threading.Thread(target=start, args=(position,)) for position in range(len(others))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return started
+
+    def _end(self, number: int, grace: float) -> int:
+        """Let all finish; a second signal ends them at once, and is the status."""
+        self._ending.set()
+        for worker in self._workers:
+            worker.signal(number)
+        deadline = time.monotonic() + grace + _END_SECONDS
+        while any(worker.running for worker in self._workers):
+            try:
+                again = self._told.get(timeout=0.05)
+            except queue.Empty:
+                again = None
+            if again is not None or time.monotonic() > deadline:
+                for worker in self._workers:
+                    worker.signal(signal.SIGKILL)
+                return 0 if again is None else 128 + again
+        return 0
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signature of signal handlers
+        self._told.put(number)
+
+    def _on_end_of_input(self) -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            continue
+        self._ending.set()
+        for worker in self._workers:
+            worker.hang_up()
+        self._told.put(signal.SIGTERM)
+
+
+class _Worker:
+    """One of the processes: the present one, and those that take its place."""
+
+    def __init__(
+        self, options: Sequence[str], name: str, ending: threading.Event, told: "queue.SimpleQueue[int | None]"
+    ) -> None:
+        self._command = [sys.executable, "-m", "rasterflight_server", "serve", *options, "--lifeline"]
+        self._name = name
+        self._ending = ending
+        self._told = told
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> bool:
+        """Start a process, and wait until it listens; False: it did not."""
+        with self._lock:
+            if self._ending.is_set():
+                return False
+            # Its standard input ends with this process, and so does it. Ctrl-C is for this process, which passes it on.
+            self._process = process = subprocess.Popen(  # noqa: S603 - our own module
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
+            )
+        assert process.stdout is not None
+        return process.stdout.readline().startswith(_READY)
+
+    def watch(self) -> None:
+        """Start it again whenever it ends, until all end."""
+        short = 0
+        while True:
+            process = self._process
+            assert process is not None
+            began = time.monotonic()
+            status = process.wait()
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                pipe.close()
+            if self._ending.is_set():
+                return
+            short = 0 if time.monotonic() - began > _LASTING_SECONDS else short + 1
+            if short == _MOST_STARTS:
+                _log.error("worker %s ended %d times soon after it started: all are ended", self._name, short)
+                self._told.put(None)
+                return
+            pause = min(_FIRST_PAUSE * 2 ** max(short - 1, 0), _LONGEST_PAUSE)
+            _log.warning("worker %s ended with status %d, and is started again in %g s", self._name, status, pause)
+            if self._ending.wait(pause):
+                return
+            self.start()
+
+    def signal(self, number: int) -> None:
+        with self._lock:
+            if self._process is not None:
+                self._process.send_signal(number)
+
+    def hang_up(self) -> None:
+        """End it at once."""
+        with self._lock:
+            if self._process is not None and self._process.stdin is not None:
+                self._process.stdin.close()
