@@ -20,6 +20,7 @@ DEFAULT_JOBS = 16
 DEFAULT_LISTEN = "grpc://127.0.0.1:8815"
 DEFAULT_GRACE = 30.0
 DEFAULT_CACHE = "1GiB"
+DEFAULT_DISK_CACHE_SIZE = "20GiB"
 _INTERRUPTED = 130
 
 
@@ -166,10 +167,10 @@ def _add_serve(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--cache-size",
-        type=_nbytes,
+        type=_size,
         default=DEFAULT_CACHE,
         metavar="SIZE",
-        help="memory for decoded tiles, which are kept for reads to come: bytes, or as 512MiB, 4GiB; 0: none (%(default)s)",
+        help="memory for decoded tiles, which are kept for reads to come; 0: none (%(default)s)",
     )
     parser.add_argument(
         "--workers",
@@ -181,6 +182,16 @@ def _add_serve(subparsers: Any) -> None:
     # Said by a server of several processes to each of them.
     parser.add_argument("--one-of", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--shared-folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--disk-cache", type=Path, metavar="DIR", help="keep what is read from remote files in this folder (off)"
+    )
+    parser.add_argument(
+        "--disk-cache-size",
+        type=_size,
+        default=DEFAULT_DISK_CACHE_SIZE,
+        metavar="SIZE",
+        help="what the disk cache may hold, such as 500MB or 2TiB (%(default)s)",
+    )
     parser.add_argument("--lifeline", action="store_true", help="also end when standard input is closed")
     parser.set_defaults(run=_serve)
 
@@ -191,6 +202,15 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _size(text: str) -> int:
+    """Bytes, from a number with or without a unit."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?))?B?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 20GiB or 500MB")
+    number, prefix, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** (" KMGT".index(prefix.upper()) if prefix else 0))
+
+
 def _named_directory(text: str) -> tuple[str, Path]:
     name, separator, directory = text.partition("=")
     if not (name and separator and directory):
@@ -198,16 +218,9 @@ def _named_directory(text: str) -> tuple[str, Path]:
     return name, Path(directory)
 
 
-def _nbytes(text: str) -> int:
-    found = re.fullmatch(r"(\d+)\s*([KMGT]iB|B)?", text.strip())
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size: give bytes, or for example 512MiB or 4GiB")
-    number, unit = found.groups()
-    return int(number) << 10 * "_KMGT".index((unit or "B").removesuffix("iB").replace("B", "_"))
-
-
 def _serve(options: argparse.Namespace) -> int:
     from rasterflight_server.flight.crew import Crew
+    from rasterflight_server.flight.options import ServeOptions
     from rasterflight_server.flight.processes import serve_processes
     from rasterflight_server.flight.serve import serve
 
@@ -219,24 +232,17 @@ def _serve(options: argparse.Namespace) -> int:
             ErrorCode.BAD_REQUEST, f"two collections are named {twice[0]!r}", hint="give each a name of its own"
         )
     collections = dict(options.collection)
-    if options.workers > 1:
-        return serve_processes(
-            collections,
-            options.listen,
-            grace=options.grace,
-            lifeline=options.lifeline,
-            workers=options.workers,
-            cache_bytes=options.cache_size,
-        )
-    crew = None if options.one_of is None else Crew(options.one_of, options.shared_folder)
-    serve(
-        collections,
-        options.listen,
+    serving = ServeOptions(
         grace=options.grace,
         lifeline=options.lifeline,
         cache_bytes=options.cache_size,
-        crew=crew,
+        disk_cache=options.disk_cache,
+        disk_cache_bytes=options.disk_cache_size,
+        crew=Crew() if options.one_of is None else Crew(options.one_of, options.shared_folder),
     )
+    if options.workers > 1:
+        return serve_processes(collections, options.listen, serving, workers=options.workers)
+    serve(collections, options.listen, serving)
     return 0
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -24,12 +24,14 @@ class ServerProcess:
         grace: float = 5.0,
         cache_size: str = "256MiB",
         workers: int = 1,
+        options: Sequence[str] = (),
     ) -> None:
         self._cache_size = cache_size
         self._workers = workers
         self._collections = collections
         self._listen = listen
         self._grace = grace
+        self._options = options
 
     def __enter__(self) -> Self:
         self._folder = TemporaryDirectory(prefix="rf-test-")
@@ -48,6 +50,7 @@ class ServerProcess:
                     f"--cache-size={self._cache_size}",
                     f"--workers={self._workers}",
                     *arguments,
+                    *self._options,
                 ],
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -1,3 +1,4 @@
+import contextlib
 import os
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def fails(code: ErrorCode, words: str, href: str, expected: Identity | None = No
     assert "127.0.0.1" not in str(caught.value)
     assert "a.tif" not in str(caught.value)
     return caught.value
+
+
+def held(folder: Path) -> list[str]:
+    """Descriptors of this process that are files of a folder."""
+    targets = []
+    for fd in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            targets.append(str(fd.readlink()))
+    return [target for target in targets if target.startswith(str(folder))]
 
 
 class TestEverySource:
@@ -103,26 +113,28 @@ class TestLocal:
         assert caught.value.code is ErrorCode.SOURCE_CHANGED
 
     def test_gives_its_descriptor_back(self, folder: Path) -> None:
-        before = len(list(Path("/proc/self/fd").iterdir()))
+        with open_source(str(folder / "a.tif")):
+            assert len(held(folder)) == 1
         for _ in range(10):
             with open_source(str(folder / "a.tif")) as source:
                 source.close()
             with pytest.raises(SourceError):
                 open_source(str(folder / "a.tif"), Identity(1))
-        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        assert held(folder) == []
 
     def test_percent_in_a_file_url(self, folder: Path) -> None:
         (folder / "a b%20.tif").write_bytes(b"x")
         assert read_whole((folder / "a b%20.tif").as_uri()) == b"x"
 
 
-@pytest.mark.parametrize("href", ["s3://bucket/key.tif", "gs://b/k", "vsicurl://x", "://x"])
+@pytest.mark.parametrize("href", ["ftp://host/key.tif", "vsicurl://x", "://x"])
 def test_other_schemes(href: str) -> None:
     with pytest.raises(SourceError) as caught:
         open_source(href)
     assert caught.value.code is ErrorCode.SOURCE_NOT_FOUND
     assert str(caught.value) == (
-        f"files at {href.partition(':')[0]!r} URLs cannot be read (local paths, file://, http:// and https:// can)"
+        f"files at {href.partition(':')[0]!r} URLs cannot be read"
+        " (local paths, file://, http(s)://, s3://, gs://, az:// and abfs:// can)"
     )
 
 
@@ -193,6 +205,20 @@ class TestHttp:
             assert len(source.read_range(0, 10)) == 10
             assert source.identity().etag is None
 
+    def test_without_etag_the_time_counts_too(self, server: FileServer) -> None:
+        server.faults.etag["/a.tif"] = ""
+        with open_source(f"{server.url}/a.tif") as source:
+            source.read_range(0, 10)
+            expected = source.identity()
+        assert expected.mtime_ns is not None
+        server.faults.modified["/a.tif"] = "Mon, 01 Jan 2024 00:00:00 GMT"
+        with open_source(f"{server.url}/a.tif", expected) as source:
+            with pytest.raises(SourceError, match="modification time") as caught:
+                source.read_range(0, 10)
+            assert caught.value.code is ErrorCode.SOURCE_CHANGED
+            server.faults.modified["/a.tif"] = ""
+            source.read_range(0, 10)
+
     @pytest.mark.parametrize(
         ("status", "code", "words"),
         [
@@ -205,6 +231,13 @@ class TestHttp:
     def test_statuses(self, server: FileServer, status: int, code: ErrorCode, words: str) -> None:
         server.faults.status["/a.tif"] = status
         fails(code, words, f"{server.url}/a.tif?sig=secret")
+
+    @pytest.mark.parametrize(("status", "requests"), [(400, 1), (404, 1), (408, 5), (429, 5), (500, 5), (503, 5)])
+    def test_what_is_tried_again(self, server: FileServer, status: int, requests: int) -> None:
+        server.faults.status["/a.tif"] = status
+        with pytest.raises(SourceError):
+            read_whole(f"{server.url}/a.tif")
+        assert len(server.requests) == requests
 
     def test_tries_again(self, server: FileServer) -> None:
         server.faults.unavailable["/a.tif"] = 2

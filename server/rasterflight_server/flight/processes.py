@@ -20,6 +20,7 @@ from typing import Final
 
 from rasterflight_server.flight.forward import Forwarder
 from rasterflight_server.flight.listen import Listen
+from rasterflight_server.flight.options import ServeOptions
 
 _log = logging.getLogger("rasterflight_server")
 
@@ -34,14 +35,12 @@ _MOST_STARTS: Final = 6
 _END_SECONDS: Final = 10.0
 
 
-def serve_processes(
-    collections: Mapping[str, Path], location: str, *, grace: float, lifeline: bool, cache_bytes: int, workers: int
-) -> int:
+def serve_processes(collections: Mapping[str, Path], location: str, options: ServeOptions, *, workers: int) -> int:
     """Serve collections by several processes until a signal comes, as ``serve`` does by one.
 
     Parameters
     ----------
-    collections, location, grace, lifeline, cache_bytes
+    collections, location, options
         As for ``serve``.
     workers
         How many processes.
@@ -61,13 +60,15 @@ def serve_processes(
     folder = Path(tempfile.mkdtemp(prefix="rasterflight-"))
     areas = folder / "areas"
     areas.mkdir()
-    options = [f"--collection={name}={path}" for name, path in collections.items()]
-    options += [f"--grace={grace}", f"--cache-size={cache_bytes}", f"--one-of={workers}", f"--shared-folder={areas}"]
+    arguments = [f"--collection={name}={path}" for name, path in collections.items()]
+    arguments.extend(options.arguments(workers, areas))
     sockets = [folder / str(number) for number in range(1, workers + 1)]
     try:
         with listen.bind() as listener:
             address = listen.at(0 if listen.path else listener.getsockname()[1])
-            return _Team(options, sockets, grace).run(Forwarder(listener, sockets), address, lifeline=lifeline)
+            return _Team(arguments, sockets, options.grace).run(
+                Forwarder(listener, sockets), address, lifeline=options.lifeline
+            )
     finally:
         listen.remove()
         shutil.rmtree(folder, ignore_errors=True)

@@ -14,11 +14,13 @@ from types import FrameType
 
 from rasterflight_server.catalog import Collection
 from rasterflight_server.flight.arenas import limit_arenas
-from rasterflight_server.flight.crew import Crew
 from rasterflight_server.flight.listen import Listen
+from rasterflight_server.flight.options import ServeOptions
 from rasterflight_server.flight.server import FlightServer
 from rasterflight_server.flight.service import Service
 from rasterflight_server.flight.warmup import warm_up
+from rasterflight_server.store import Stores
+from rasterflight_server.telemetry import Telemetry
 
 _log = logging.getLogger("rasterflight_server")
 
@@ -26,15 +28,7 @@ _log = logging.getLogger("rasterflight_server")
 _CLOSE_SECONDS = 2.0
 
 
-def serve(
-    collections: Mapping[str, Path],
-    location: str,
-    *,
-    grace: float,
-    lifeline: bool,
-    cache_bytes: int,
-    crew: Crew | None = None,
-) -> None:
+def serve(collections: Mapping[str, Path], location: str, options: ServeOptions) -> None:
     """Serve collections until a signal comes; does not return, the process ends with status 0.
 
     SIGTERM or SIGINT: new calls are refused as DRAINING, running streams may finish within the grace. A second
@@ -46,41 +40,35 @@ def serve(
         Name under which to serve -> directory of the index.
     location
         ``grpc://host:port`` (port 0: any free one) or ``grpc+unix:///path``.
-    grace
-        Seconds that running streams may take after the signal.
-    lifeline
-        Also end when standard input is closed: the process that started this one has gone. A socket file's folder,
-        made for this server alone, is removed with it.
-    cache_bytes
-        Memory for decoded tiles, of all processes together.
-    crew
-        The processes of the same server; None: this one is alone. When they are left alone, nothing stays of the folder.
 
     Raises
     ------
     ServiceError
-        An index cannot be used, or the location cannot be listened on.
+        An index cannot be used, the location cannot be listened on, or the cache cannot be written.
     """
     limit_arenas()
     listen = Listen.parse(location)
-    service = Service({name: Collection.open(path, name=name) for name, path in collections.items()}, cache_bytes, crew)
-    for collection in service.collections.values():
+    telemetry = Telemetry()
+    stores = Stores(cache=options.make_disk_cache(telemetry))
+    opened = {name: Collection.open(path, name=name) for name, path in collections.items()}
+    service = Service(opened, telemetry, stores, cache_bytes=options.cache_bytes, crew=options.crew)
+    for collection in opened.values():
         warm_up(collection)
     listen.check_free()
     server = FlightServer(location, service)
-    ending = _Ending(grace)
+    ending = _Ending(options.grace)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ending.on_signal)
-    if lifeline:
+    if options.lifeline:
         threading.Thread(target=ending.on_end_of_input, daemon=True, name="lifeline").start()
     print(f"listening on {listen.at(server.port)}", flush=True)  # noqa: T201 - those who start the server wait for it
     ending.event.wait()
     _drain(server, service, ending.grace)
     listen.remove()
-    if lifeline and listen.path is not None:
+    if options.lifeline and listen.path is not None:
         with contextlib.suppress(OSError):
             listen.path.parent.rmdir()
-        if ending.abandoned and crew is not None:
+        if ending.abandoned and options.crew.folder is not None:
             shutil.rmtree(listen.path.parent, ignore_errors=True)
     logging.shutdown()
     sys.stdout.flush()

@@ -22,6 +22,7 @@ from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.plan.request import Request, parse_request
 from rasterflight_server.read.cache import TileCache
 from rasterflight_server.read.workers import Workers
+from rasterflight_server.store import Stores
 from rasterflight_server.telemetry import Telemetry
 
 #: Decoded tiles that are kept, unless told otherwise.
@@ -38,21 +39,32 @@ class Service:
     ----------
     collections
         By the name under which they are served.
+    telemetry
+        Counts what is done.
+    stores
+        Where files are opened; None: without options.
     cache_bytes
         Bytes of decoded tiles that are kept, by all processes together.
     crew
-        The processes that answer beside this one; None: there are none.
+        The processes that answer beside this one.
     """
 
     def __init__(
-        self, collections: Mapping[str, Collection], cache_bytes: int = CACHE_BYTES, crew: Crew | None = None
+        self,
+        collections: Mapping[str, Collection],
+        telemetry: Telemetry | None = None,
+        stores: Stores | None = None,
+        *,
+        cache_bytes: int = CACHE_BYTES,
+        crew: Crew = Crew(),  # noqa: B008 - it never changes
     ) -> None:
-        self.crew = crew or Crew()
+        self.crew = crew
         self.collections = dict(collections)
-        self.telemetry = Telemetry()
-        self.workers = Workers(self.telemetry, cache=TileCache(cache_bytes // self.crew.size))
-        self.uploads = self.crew.make_uploads()
-        self._budget = self.crew.stream_budget()
+        self.telemetry = telemetry or Telemetry()
+        cache = TileCache(cache_bytes // crew.size)
+        self.workers = Workers(self.telemetry, stores=stores, cache=cache)
+        self.uploads = crew.make_uploads()
+        self._budget = crew.stream_budget()
 
     def collection(self, name: str) -> Collection:
         """Find a collection.

@@ -21,7 +21,7 @@ from rasterflight_server.ingest.snapshot import SnapshotBuilder, check_target
 from rasterflight_server.ingest.sources import AssetSource, Failure, RecordSource
 from rasterflight_server.ingest.stac import read_stac
 from rasterflight_server.ingest.write import IndexedAsset, IndexedRecord
-from rasterflight_server.store import open_source
+from rasterflight_server.store import Stores
 from rasterflight_server.types import Grid
 
 DEFAULT_JOBS: Final = 16
@@ -52,6 +52,7 @@ def build_index(
     *,
     pattern: str | None = None,
     jobs: int = DEFAULT_JOBS,
+    stores: Stores | None = None,
     progress: bool = False,
     on_failure: Callable[[Failure], None] | None = None,
 ) -> BuildReport:
@@ -72,6 +73,8 @@ def build_index(
         For folders: what file names look like, see ``read_folder``.
     jobs
         Files that are read at a time.
+    stores
+        Where files are opened; None: without options.
     progress
         Show a bar on stderr when that is a terminal.
     on_failure
@@ -87,6 +90,7 @@ def build_index(
     check_target(Path(out), name)
     if jobs < 1:
         raise RequestError(ErrorCode.BAD_REQUEST, f"jobs is at least 1, got {jobs}", field="jobs")
+    stores = stores or Stores()
     failures: list[Failure] = []
 
     def fail(failure: Failure) -> None:
@@ -94,12 +98,12 @@ def build_index(
         if on_failure is not None:
             on_failure(failure)
 
-    found = _find(str(source), pattern)
+    found = _find(str(source), pattern, stores)
     with SnapshotBuilder(Path(out)) as snapshot:
         indexer = _Indexer(Path(out).resolve().parent, snapshot, fail)
         bar = tqdm(total=len(found), unit="record", disable=None if progress else True, file=sys.stderr)
         with bar, ThreadPoolExecutor(jobs, "header") as pool:
-            for record, headers in _read(_unique(found, fail), pool, jobs):
+            for record, headers in _read(_unique(found, fail), stores, pool, jobs):
                 indexer.add(record, headers)
                 bar.update()
         if not indexer.records:
@@ -116,7 +120,7 @@ def build_index(
     )
 
 
-def _find(source: str, pattern: str | None) -> list[RecordSource | Failure]:
+def _find(source: str, pattern: str | None, stores: Stores) -> list[RecordSource | Failure]:
     folder = Path(source).resolve() if "://" not in source else None
     if folder is not None and folder.is_dir():
         if pattern is not None:
@@ -125,7 +129,7 @@ def _find(source: str, pattern: str | None) -> list[RecordSource | Failure]:
     if pattern is not None:
         raise RequestError(ErrorCode.BAD_REQUEST, "a pattern goes with a folder, the source is a file", field="pattern")
     try:
-        return list(read_stac(source))
+        return list(read_stac(source, stores))
     except SourceError as error:
         raise SourceError(error.code, f"the source {_label(source)!r}: {error.message}", hint=error.hint) from None
 
@@ -147,12 +151,12 @@ def _unique(found: Iterable[RecordSource | Failure], fail: Callable[[Failure], N
             yield record
 
 
-def _read(records: Iterable[RecordSource], pool: ThreadPoolExecutor, jobs: int) -> Iterator[_Pending]:
+def _read(records: Iterable[RecordSource], stores: Stores, pool: ThreadPoolExecutor, jobs: int) -> Iterator[_Pending]:
     """Read headers a bounded number of files ahead; records come in order, each with the outcome for each of its files."""
     pending: deque[_Pending] = deque()
     files = 0
     for record in records:
-        pending.append((record, [pool.submit(_header, asset.href) for asset in record.assets]))
+        pending.append((record, [pool.submit(_header, asset.href, stores) for asset in record.assets]))
         files += len(record.assets)
         while files > jobs * _AHEAD_PER_JOB and len(pending) > 1:
             files -= len(pending[0][1])
@@ -160,8 +164,8 @@ def _read(records: Iterable[RecordSource], pool: ThreadPoolExecutor, jobs: int) 
     yield from pending
 
 
-def _header(href: str) -> Header:
-    with open_source(href) as source:
+def _header(href: str, stores: Stores) -> Header:
+    with stores.open(href) as source:
         return read_header(source)
 
 

@@ -22,13 +22,13 @@ from rasterflight_server.errors import RequestError
 from rasterflight_server.ingest.classes import read_classes
 from rasterflight_server.ingest.geokeys import crs_name
 from rasterflight_server.ingest.sources import AssetSource, BandHint, Failure, RecordSource
-from rasterflight_server.store import read_whole
+from rasterflight_server.store import Stores, read_whole
 
 _SUFFIXES: Final = (".tif", ".tiff")
 _TRANSFORM: Final = 6
 
 
-def read_stac(location: str) -> Iterator[RecordSource | Failure]:
+def read_stac(location: str, stores: Stores | None = None) -> Iterator[RecordSource | Failure]:
     """Read the items of a STAC ItemCollection (or a single Item).
 
     Rasters are the assets whose media type says TIFF, or that have none and end in .tif or .tiff. A band is named by
@@ -39,6 +39,8 @@ def read_stac(location: str) -> Iterator[RecordSource | Failure]:
     ----------
     location
         Path or URL of the JSON; relative hrefs start from it.
+    stores
+        Where it is opened; None: without options.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def read_stac(location: str) -> Iterator[RecordSource | Failure]:
     RequestError
         It is not an ItemCollection.
     """
-    document = _load(location)
+    document = _load(location, stores)
     items = [document] if document["type"] == "Feature" else document["features"]
     for number, item in enumerate(items):
         try:
@@ -64,9 +66,9 @@ class _BadItemError(Exception):
     """An item cannot be used; says why."""
 
 
-def _load(location: str) -> dict[str, Any]:
+def _load(location: str, stores: Stores | None) -> dict[str, Any]:
     try:
-        document = json.loads(read_whole(location))
+        document = json.loads(read_whole(location, stores))
     except (ValueError, RecursionError):
         raise _not_items("it is not JSON") from None
     kind = document.get("type") if isinstance(document, dict) else None

@@ -13,7 +13,7 @@ from rasterflight_server.read.placement import Pick, Placement
 from rasterflight_server.read.ranges import RangeRequest
 from rasterflight_server.read.scratch import Scratch, ScratchPool
 from rasterflight_server.read.tile import Tile
-from rasterflight_server.store import Source, is_remote, open_source
+from rasterflight_server.store import Source, Stores, is_remote
 from rasterflight_server.telemetry import Telemetry
 from rasterflight_server.types import Asset, Level
 
@@ -76,6 +76,7 @@ class Tools(NamedTuple):
 
     cache: TileCache
     scratches: ScratchPool
+    stores: Stores
     telemetry: Telemetry
 
 
@@ -101,7 +102,7 @@ class Reading:
     def run(self) -> None:
         """Do it."""
         try:
-            with open_source(self._asset.href, self._asset.identity) as source:
+            with self._tools.stores.open(self._asset.href, self._asset.identity) as source:
                 for request, claims in self._requests:
                     self._read(source, request, claims)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the tasks raises it
@@ -155,7 +156,7 @@ class Copying:
         try:
             if not is_remote(asset.href):
                 # Costs next to nothing, and tells whether the file is still the one that the tiles are of.
-                open_source(asset.href, asset.identity).close()
+                self._tools.stores.open(asset.href, asset.identity).close()
         except BaseException as error:  # noqa: BLE001 - whoever waits for the tasks raises it
             for task, _ in self._tiles:
                 task.fail(error)

@@ -12,7 +12,7 @@ from rasterflight_server.read.jobs import Claimed, Copying, Reading, TileTask, T
 from rasterflight_server.read.ranges import RangeRequest, TileRange, coalesce
 from rasterflight_server.read.scratch import ScratchPool
 from rasterflight_server.read.tile import Tile
-from rasterflight_server.store import is_remote
+from rasterflight_server.store import Stores, is_remote
 from rasterflight_server.telemetry import Telemetry
 from rasterflight_server.types import Asset
 
@@ -37,12 +37,20 @@ class Workers:
         Tiles decoded at the same time; the number of CPUs that the process may use if None.
     cache
         Keeps decoded tiles; None: only those that reads hold.
+    stores
+        Where files are opened; None: without options.
     """
 
-    def __init__(self, telemetry: Telemetry, decoders: int | None = None, cache: TileCache | None = None) -> None:
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        decoders: int | None = None,
+        cache: TileCache | None = None,
+        stores: Stores | None = None,
+    ) -> None:
         count = decoders or len(os.sched_getaffinity(0))
         self.cache = TileCache(0) if cache is None else cache
-        self._tools = Tools(self.cache, ScratchPool(count), telemetry)
+        self._tools = Tools(self.cache, ScratchPool(count), stores or Stores(), telemetry)
         self._local = FairPool(count, "decode")
         self._remote: dict[tuple[str, str], FairPool] = {}
         self._lock = threading.Lock()
