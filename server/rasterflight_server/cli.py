@@ -145,9 +145,15 @@ def _add_serve(subparsers: Any) -> None:
         "--collection",
         action="append",
         required=True,
-        type=_named_directory,
+        type=_named_index,
         metavar="NAME=DIR",
-        help="an index and the name to serve it by; may be given several times",
+        help="an index, by its directory or URL, and the name to serve it by; may be given several times",
+    )
+    parser.add_argument(
+        "--index-cache",
+        type=Path,
+        metavar="DIR",
+        help="where indexes behind URLs are kept (default: rasterflight/indexes in the cache folder of the user)",
     )
     parser.add_argument(
         "--listen",
@@ -166,11 +172,11 @@ def _add_serve(subparsers: Any) -> None:
     parser.set_defaults(run=_serve)
 
 
-def _named_directory(text: str) -> tuple[str, Path]:
-    name, separator, directory = text.partition("=")
-    if not (name and separator and directory):
+def _named_index(text: str) -> tuple[str, str]:
+    name, separator, index = text.partition("=")
+    if not (name and separator and index):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=DIR")
-    return name, Path(directory)
+    return name, index
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -183,7 +189,13 @@ def _serve(options: argparse.Namespace) -> int:
         raise RequestError(
             ErrorCode.BAD_REQUEST, f"two collections are named {twice[0]!r}", hint="give each a name of its own"
         )
-    serve(dict(options.collection), options.listen, grace=options.grace, lifeline=options.lifeline)
+    serve(
+        dict(options.collection),
+        options.listen,
+        grace=options.grace,
+        lifeline=options.lifeline,
+        index_cache=options.index_cache,
+    )
     return 0
 
 

@@ -1,8 +1,10 @@
 """A collection that is being served: its records, bands and files."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -32,9 +34,11 @@ from rasterflight_server.catalog.filters import (
 from rasterflight_server.catalog.format import RECORDS
 from rasterflight_server.catalog.ids import Ids
 from rasterflight_server.catalog.manifest import BandEntry, Manifest
+from rasterflight_server.catalog.remote import beside, default_cache, fetch_index
 from rasterflight_server.catalog.search import Search
 from rasterflight_server.catalog.zones import Ints
 from rasterflight_server.errors import BadIndexError, RequestError
+from rasterflight_server.store import is_remote
 from rasterflight_server.types import Asset
 from rasterflight_server.types.lonlat import Box
 
@@ -46,11 +50,10 @@ _HITS: Final = ("row", "id", "datetime", "geometry", "xmin", "ymin", "xmax", "ym
 class Collection:
     """One snapshot of an index, open for any number of threads. Made by ``Collection.open``."""
 
-    def __init__(self, directory: Path, manifest: Manifest) -> None:
-        snapshot = directory / manifest.snapshot
+    def __init__(self, manifest: Manifest, folder: Path, absolute: Callable[[str], str]) -> None:
         self.manifest = manifest
-        self._assets = AssetsFile(snapshot, manifest, directory.parent)
-        self._database = Database(snapshot / RECORDS)
+        self._assets = AssetsFile(folder, manifest, absolute)
+        self._database = Database(folder / RECORDS)
         self._search = Search(self._database)
         self._ids = Ids(self._database)
         self._has_clouds = has_cloud_cover(self._database.schema)
@@ -59,33 +62,36 @@ class Collection:
         self._crs = {crs.name: (crs.wkt, crs.projjson) for crs in manifest.crs}
 
     @classmethod
-    def open(cls, path: str | Path, *, name: str | None = None) -> "Collection":
+    def open(cls, path: str | Path, *, name: str | None = None, cache: Path | None = None) -> "Collection":
         """Open an index.
 
         Parameters
         ----------
         path
-            Directory of the index.
+            Directory of the index, or its URL.
         name
             Name to serve it by; None: its own.
+        cache
+            Folder that indexes behind URLs are kept in; None: ``default_cache()``.
 
         Raises
         ------
         BadIndexError
             It is not an index, is damaged, or is too new for this server.
+        SourceError
+            A file of an index behind a URL cannot be fetched.
         """
-        directory = Path(path).resolve()
-        manifest = Manifest.read(directory)
+        tried = ""
         for _ in range(_OPEN_TRIES):
+            manifest, folder, absolute = _locate(str(path), cache)
             try:
-                return cls(directory, replace(manifest, name=name or manifest.name))
+                return cls(replace(manifest, name=name or manifest.name), folder, absolute)
             except BadIndexError:
                 # A rebuild removes the old snapshot after the new manifest is in place.
-                latest = Manifest.read(directory)
-                if latest.snapshot == manifest.snapshot:
+                if manifest.snapshot == tried:
                     raise
-                manifest = latest
-        raise BadIndexError(f"the index {directory.name!r} is being rebuilt over and over")
+                tried = manifest.snapshot
+        raise BadIndexError(f"the index {manifest.name!r} is being rebuilt over and over")
 
     @property
     def name(self) -> str:
@@ -194,7 +200,7 @@ class Collection:
         rows = self._search.narrowed(narrow if bounds is None else [*narrow, Near((bounds,), margin)])
         where: list[Condition] = []
         for i, item in enumerate(filters):
-            split = split_condition(item, self.records_schema, f"filters[{i}].split_column")
+            split = split_condition(item, self.records_schema, f"filters[{i}]")
             where += [] if split is None else [split]
             if item.ids:
                 rows = np.intersect1d(rows, self._named(item.ids, f"filters[{i}].ids"))
@@ -238,6 +244,15 @@ class Collection:
                 collection=self.name,
             )
         return rows
+
+
+def _locate(path: str, cache: Path | None) -> tuple[Manifest, Path, Callable[[str], str]]:
+    """The manifest of an index, the folder of its snapshot, and what makes relative hrefs absolute."""
+    if is_remote(path):
+        return *fetch_index(path, cache or default_cache()), partial(beside, path)
+    directory = Path(path).resolve()
+    manifest = Manifest.read(directory)
+    return manifest, directory / manifest.snapshot, partial(os.path.join, directory.parent)
 
 
 def _intersecting(table: pa.Table, boxes: Sequence[Box]) -> pa.Table:

@@ -1,6 +1,7 @@
 """The life of a server process: start, serve, drain, end."""
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -22,7 +23,14 @@ _log = logging.getLogger("rasterflight_server")
 _CLOSE_SECONDS = 2.0
 
 
-def serve(collections: Mapping[str, Path], location: str, *, grace: float, lifeline: bool) -> None:
+def serve(
+    collections: Mapping[str, str],
+    location: str,
+    *,
+    grace: float,
+    lifeline: bool,
+    index_cache: Path | None = None,
+) -> None:
     """Serve collections until a signal comes; does not return, the process ends with status 0.
 
     SIGTERM or SIGINT: new calls are refused as DRAINING, running streams may finish within the grace. A second
@@ -31,7 +39,7 @@ def serve(collections: Mapping[str, Path], location: str, *, grace: float, lifel
     Parameters
     ----------
     collections
-        Name under which to serve -> directory of the index.
+        Name under which to serve -> directory of the index, or its URL.
     location
         ``grpc://host:port`` (port 0: any free one) or ``grpc+unix:///path``.
     grace
@@ -40,13 +48,19 @@ def serve(collections: Mapping[str, Path], location: str, *, grace: float, lifel
         Also end when standard input is closed: the process that started this one has gone. A socket file's folder,
         made for this server alone, is removed with it.
 
+    index_cache
+        Folder that indexes behind URLs are kept in; None: that of the user.
+
     Raises
     ------
     ServiceError
         An index cannot be used, or the location cannot be listened on.
     """
     listen = Listen.parse(location)
-    service = Service({name: Collection.open(path, name=name) for name, path in collections.items()})
+    service = Service({name: Collection.open(path, name=name, cache=index_cache) for name, path in collections.items()})
+    # What lives until the end is not to be looked through again and again: it takes longer than most plans.
+    gc.collect()
+    gc.freeze()
     listen.check_free()
     server = FlightServer(location, service)
     ending = _Ending(grace)
