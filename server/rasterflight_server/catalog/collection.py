@@ -24,7 +24,6 @@ from rasterflight_server.catalog.cql2_spatial import Footprints
 from rasterflight_server.catalog.database import BOUNDS, ROW, Database
 from rasterflight_server.catalog.filters import (
     CLOUD_COVER,
-    Condition,
     Near,
     checked_boxes,
     has_cloud_cover,
@@ -196,14 +195,11 @@ class Collection:
 
     def _matching(self, filters: Sequence[Filter], bounds: Box | None = None, margin: float = 0.0) -> Ints:
         """Records that match all filters but ``Filter.geometries``; their bounds are all that a bbox is held against."""
-        narrow = narrowings(filters, self.records_schema)
-        rows = self._search.narrowed(narrow if bounds is None else [*narrow, Near((bounds,), margin)])
-        where: list[Condition] = []
-        for i, item in enumerate(filters):
-            split = split_condition(item, self.records_schema, f"filters[{i}]")
-            where += [] if split is None else [split]
-            if item.ids:
-                rows = np.intersect1d(rows, self._named(item.ids, f"filters[{i}].ids"))
+        narrow = [*narrowings(filters, self.records_schema), *([] if bounds is None else [Near((bounds,), margin)])]
+        splits = [split_condition(item, self.records_schema, f"filters[{i}]") for i, item in enumerate(filters)]
+        where = [condition for condition in splits if condition]
+        named = [self._named(item.ids, f"filters[{i}].ids") for i, item in enumerate(filters) if item.ids]
+        rows = self._search.narrowed(narrow, named)
         for i, item in enumerate(filters):
             if item.where:
                 footprints = Footprints(self._database, self._search, rows)

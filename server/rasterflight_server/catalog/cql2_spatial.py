@@ -14,7 +14,7 @@ from rasterflight_server.catalog.cql2_terms import Kind, Term, WhereError
 from rasterflight_server.catalog.database import ROW, Database, quoted
 from rasterflight_server.catalog.filters import Condition
 from rasterflight_server.catalog.search import Search
-from rasterflight_server.catalog.zones import Ints
+from rasterflight_server.catalog.zones import Ints, common
 from rasterflight_server.types.lonlat import Box
 
 _HALF_TURN: Final = 180.0
@@ -58,7 +58,7 @@ class Footprints:
     def meeting(self, boxes: Sequence[Box]) -> Ints:
         """Records whose bounds meet one of the boxes."""
         rows = self._search.meeting(boxes)
-        return rows if self._within is None else np.intersect1d(rows, self._within, assume_unique=True)
+        return rows if self._within is None else common(rows, self._within)
 
     def inside(self, rows: Ints, box: Box) -> npt.NDArray[np.bool_]:
         """Whose bounds lie in a box: most of them, where it is large, and no question to Shapely."""

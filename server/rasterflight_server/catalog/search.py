@@ -1,6 +1,7 @@
 """Which records match: narrowed down by arrays first, and only what is left is asked by SQL."""
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,7 @@ from rasterflight_server.catalog.filters import (
     Near,
     has_cloud_cover,
 )
-from rasterflight_server.catalog.zones import Ints, Zones
+from rasterflight_server.catalog.zones import Ints, Zones, common
 from rasterflight_server.types.lonlat import Box
 
 #: To copy a record out of the table costs about as much as to scan so many.
@@ -49,15 +50,10 @@ class Search:
         """Bounds of footprints, shape (4, n): xmin, ymin, xmax, ymax; NaN: none."""
         return self._zones.bounds[:, rows]
 
-    def narrowed(self, narrowings: Sequence[Narrowing]) -> Ints:
-        """Records that all of some narrowings leave, ascending."""
-        rows: Ints | None = None
-        for one in narrowings:
-            if isinstance(one, Near):
-                found = self.meeting(one.boxes, one.margin)
-                rows = found if rows is None else np.intersect1d(rows, found, assume_unique=True)
-        if rows is None:
-            rows = np.arange(self._database.rows)
+    def narrowed(self, narrowings: Sequence[Narrowing], within: Sequence[Ints] = ()) -> Ints:
+        """Records that all of some narrowings leave of those that are in each of some sets; all are ascending."""
+        sets = [*within, *(self.meeting(one.boxes, one.margin) for one in narrowings if isinstance(one, Near))]
+        rows = reduce(common, sets) if sets else np.arange(self._database.rows)
         for one in narrowings:
             if isinstance(one, Dates):
                 rows = self._dated(rows, one)

@@ -52,6 +52,16 @@ class Zones:
         return nodes
 
 
+def common(one: Ints, other: Ints) -> Ints:
+    """Numbers that are in both of two ascending sets; takes as long as the smaller."""
+    few, many = sorted((one, other), key=len)
+    if not len(few):
+        return few
+    places = np.searchsorted(many, few)
+    found: Ints = few[many[np.minimum(places, len(many) - 1)] == few]
+    return found
+
+
 def _parents(level: Bounds) -> Bounds:
     """Bounds of each group of nodes; those without any take no part."""
     starts = np.arange(0, level.shape[1], _FANOUT)
