@@ -148,9 +148,15 @@ def _add_serve(subparsers: Any) -> None:
         "--collection",
         action="append",
         required=True,
-        type=_named_directory,
+        type=_named_index,
         metavar="NAME=DIR",
-        help="an index and the name to serve it by; may be given several times",
+        help="an index, by its directory or URL, and the name to serve it by; may be given several times",
+    )
+    parser.add_argument(
+        "--index-cache",
+        type=Path,
+        metavar="DIR",
+        help="where indexes behind URLs are kept (default: rasterflight/indexes in the cache folder of the user)",
     )
     parser.add_argument(
         "--listen",
@@ -211,11 +217,11 @@ def _size(text: str) -> int:
     return int(float(number) * (1024 if binary else 1000) ** (" KMGT".index(prefix.upper()) if prefix else 0))
 
 
-def _named_directory(text: str) -> tuple[str, Path]:
-    name, separator, directory = text.partition("=")
-    if not (name and separator and directory):
+def _named_index(text: str) -> tuple[str, str]:
+    name, separator, index = text.partition("=")
+    if not (name and separator and index):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=DIR")
-    return name, Path(directory)
+    return name, index
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -238,6 +244,7 @@ def _serve(options: argparse.Namespace) -> int:
         cache_bytes=options.cache_size,
         disk_cache=options.disk_cache,
         disk_cache_bytes=options.disk_cache_size,
+        index_cache=options.index_cache,
         crew=Crew() if options.one_of is None else Crew(options.one_of, options.shared_folder),
     )
     if options.workers > 1:

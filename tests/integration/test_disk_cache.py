@@ -45,7 +45,10 @@ def test_survives_the_server_and_notices_changes(tmp_path: Path) -> None:
         write_scene(scene, noise(600, 600, seed=1))
         build_index(items, tmp_path / "index", "files")
         store.requests.clear()
-        with ServerProcess({"files": tmp_path / "index"}, options=options, cache_size="0") as server, rasterio.open(scene) as changed:
+        with (
+            ServerProcess({"files": tmp_path / "index"}, options=options, cache_size="0") as server,
+            rasterio.open(scene) as changed,
+        ):
             np.testing.assert_array_equal(read(server), changed.read(1))
         assert len(store.requests) == fetched
 

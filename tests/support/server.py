@@ -18,7 +18,7 @@ class ServerProcess:
 
     def __init__(
         self,
-        collections: Mapping[str, Path],
+        collections: Mapping[str, Path | str],
         *,
         listen: str = "grpc://127.0.0.1:0",
         grace: float = 5.0,

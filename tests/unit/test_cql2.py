@@ -25,6 +25,7 @@ from rasterflight_server.catalog.cql2_columns import Columns
 from rasterflight_server.catalog.cql2_spatial import Footprints
 from rasterflight_server.catalog.database import Database
 from rasterflight_server.catalog.filters import Condition
+from rasterflight_server.catalog.search import Search
 from rasterflight_server.errors import RequestError
 from support.cql2 import matches
 
@@ -125,7 +126,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Database:
 def compiled(database: Database, expression: str | dict[str, Any]) -> Condition:
     text = expression if isinstance(expression, str) else json.dumps(expression)
     columns = Columns(database.schema, database.documents)
-    return where_condition(text, columns, Footprints(database), "filters[0].where")
+    return where_condition(text, columns, Footprints(database, Search(database)), "filters[0].where")
 
 
 def found(database: Database, expression: str | dict[str, Any]) -> list[str]:

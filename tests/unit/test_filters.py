@@ -6,7 +6,15 @@ import pytest
 
 from rasterflight_protocol import ErrorCode, records_schema
 from rasterflight_protocol.v1.read_pb2 import BBox, DateRange, Filter
-from rasterflight_server.catalog.filters import Condition, conditions
+from rasterflight_server.catalog.filters import (
+    CloudCoverBelow,
+    Condition,
+    Dates,
+    Narrowing,
+    Near,
+    narrowings,
+    split_condition,
+)
 from rasterflight_server.errors import RequestError
 
 SCHEMA = records_schema(
@@ -18,38 +26,45 @@ SCHEMA = records_schema(
 )
 
 
-def parameters(*filters: Filter) -> list[tuple]:
-    return [condition.parameters for condition in conditions(filters, SCHEMA)]
+def narrowed(*filters: Filter) -> list[Narrowing]:
+    return narrowings(filters, SCHEMA)
+
+
+def check(item: Filter, schema: pa.Schema) -> None:
+    narrowings([Filter(), item], schema)
+    split_condition(item, schema, "filters[1]")
 
 
 def refused(item: Filter, schema: pa.Schema = SCHEMA) -> RequestError:
     with pytest.raises(RequestError) as caught:
-        conditions([Filter(), item], schema)
+        check(item, schema)
     assert caught.value.code is ErrorCode.BAD_REQUEST
     return caught.value
 
 
 def test_nothing_asked() -> None:
-    assert conditions([], SCHEMA) == []
-    assert conditions([Filter(), Filter(date_range=DateRange())], SCHEMA) == []
+    assert narrowings([], SCHEMA) == []
+    assert narrowings([Filter(), Filter(date_range=DateRange())], SCHEMA) == []
+    assert split_condition(Filter(), SCHEMA, "filters[1]") is None
 
 
 def test_values_are_bound_and_never_in_the_sql() -> None:
     evil = "'; DROP TABLE records; --"
-    found = conditions([Filter(split=[evil], ids=[evil])], SCHEMA)
-    assert [condition.parameters for condition in found] == [([evil],), ([evil],)]
-    assert not any(evil in condition.sql for condition in found)
+    found = split_condition(Filter(split=[evil]), SCHEMA, "filters[1]")
+    assert found is not None
+    assert found.parameters == ([evil],)
+    assert evil not in found.sql
 
 
 def test_column_names_are_quoted() -> None:
-    (found,) = conditions([Filter(split=["1"], split_column='odd " name')], SCHEMA)
+    found = split_condition(Filter(split=["1"], split_column='odd " name'), SCHEMA, "filters[1]")
     assert found == Condition('CAST("odd "" name" AS VARCHAR) IN (SELECT unnest(?::VARCHAR[]))', (["1"],))
 
 
 class TestCloudCover:
     @pytest.mark.parametrize("limit", [0, 20.5, 100])
     def test_in_range(self, limit: float) -> None:
-        assert parameters(Filter(cloud_cover_lt=limit)) == [(limit,)]
+        assert narrowed(Filter(cloud_cover_lt=limit)) == [CloudCoverBelow(limit)]
 
     @pytest.mark.parametrize("limit", [-0.1, 100.1, math.nan, math.inf])
     def test_out_of_range(self, limit: float) -> None:
@@ -68,17 +83,17 @@ class TestDates:
     @pytest.mark.parametrize(
         ("start", "end", "expected"),
         [
-            ("2024-01-02", "2024-01-02", [datetime(2024, 1, 2), datetime(2024, 1, 2, 23, 59, 59, 999_999)]),  # noqa: DTZ001
-            ("2024-01-02", "", [datetime(2024, 1, 2)]),  # noqa: DTZ001
-            ("", "20240102", [datetime(2024, 1, 2, 23, 59, 59, 999_999)]),  # noqa: DTZ001
-            ("2024-01-02T03:04:05Z", "", [datetime(2024, 1, 2, 3, 4, 5)]),  # noqa: DTZ001
-            ("2024-01-02T03:04:05", "", [datetime(2024, 1, 2, 3, 4, 5)]),  # noqa: DTZ001
-            ("2024-01-02T03:04:05+02:00", "", [datetime(2024, 1, 2, 1, 4, 5)]),  # noqa: DTZ001
-            ("", "9999-12-31", [datetime(9999, 12, 31, 23, 59, 59, 999_999)]),  # noqa: DTZ001
+            ("2024-01-02", "2024-01-02", Dates(datetime(2024, 1, 2), datetime(2024, 1, 2, 23, 59, 59, 999_999))),  # noqa: DTZ001
+            ("2024-01-02", "", Dates(datetime(2024, 1, 2), None)),  # noqa: DTZ001
+            ("", "20240102", Dates(None, datetime(2024, 1, 2, 23, 59, 59, 999_999))),  # noqa: DTZ001
+            ("2024-01-02T03:04:05Z", "", Dates(datetime(2024, 1, 2, 3, 4, 5), None)),  # noqa: DTZ001
+            ("2024-01-02T03:04:05", "", Dates(datetime(2024, 1, 2, 3, 4, 5), None)),  # noqa: DTZ001
+            ("2024-01-02T03:04:05+02:00", "", Dates(datetime(2024, 1, 2, 1, 4, 5), None)),  # noqa: DTZ001
+            ("", "9999-12-31", Dates(None, datetime(9999, 12, 31, 23, 59, 59, 999_999))),  # noqa: DTZ001
         ],
     )
-    def test_both_ends_belong_to_it(self, start: str, end: str, expected: list[datetime]) -> None:
-        assert parameters(Filter(date_range=DateRange(start=start, end=end))) == [(value,) for value in expected]
+    def test_both_ends_belong_to_it(self, start: str, end: str, expected: Dates) -> None:
+        assert narrowed(Filter(date_range=DateRange(start=start, end=end))) == [expected]
 
     @pytest.mark.parametrize(
         "text", ["yesterday", "2024-13-01", "2024-01", "2024-01-02T25:00", "0001-01-01T00:00+23:00", "x" * 999]
@@ -98,7 +113,7 @@ class TestDates:
 
 class TestBBox:
     def test_bounds(self) -> None:
-        assert parameters(Filter(bbox=BBox(minx=1, miny=2, maxx=3, maxy=4))) == [(1, 3, 2, 4)]
+        assert narrowed(Filter(bbox=BBox(minx=1, miny=2, maxx=3, maxy=4))) == [Near(((1, 2, 3, 4),))]
 
     @pytest.mark.parametrize(
         ("box", "message"),

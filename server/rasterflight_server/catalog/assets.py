@@ -1,8 +1,9 @@
 """The files of a record, by number."""
 
-from functools import partial
+from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from rasterflight_server.catalog.profiles import load_profiles
 from rasterflight_server.catalog.tiles import TilesFile
 from rasterflight_server.errors import BadIndexError
 from rasterflight_server.types import Asset, Grid, Identity, Profile, TileRanges
+
+#: Grids that are kept: bands of a record and records of a place share theirs.
+_GRIDS: Final = 4096
 
 
 class _Columns(NamedTuple):
@@ -43,8 +47,8 @@ class AssetsFile:
         Folder of the snapshot.
     manifest
         Manifest of the index.
-    base
-        Folder that relative hrefs start from.
+    absolute
+        Makes of a relative href a path or URL.
 
     Raises
     ------
@@ -52,39 +56,45 @@ class AssetsFile:
         A file is missing or damaged.
     """
 
-    def __init__(self, directory: Path, manifest: Manifest, base: Path) -> None:
+    def __init__(self, directory: Path, manifest: Manifest, absolute: Callable[[str], str]) -> None:
         self._rows = MappedRows(directory / ASSETS, ASSETS_SCHEMA, ASSETS_BATCH, _columns)
         self._tiles = TilesFile(directory / TILES)
         self._profiles = _profiles(directory / PROFILES)
         self._slots = manifest.slots
         self._crs = [crs.name for crs in manifest.crs]
-        self._base = str(base)
+        self._from_relative = absolute
 
     def get(self, record: int, slot: int) -> Asset | None:
         """Return the file in one slot of one record; None where the record has none."""
         columns, i = self._rows.locate(record * len(self._slots) + slot)
-        profile = columns.profile[i]
+        profile = columns.profile.item(i)
         if profile == NONE:
             return None
-        crs = columns.crs[i]
-        grid = Grid(
-            width=int(columns.width[i]),
-            height=int(columns.height[i]),
-            transform=Affine(*[float(column[i]) for column in columns.transform]),
-            crs=None if crs == NONE else self._crs[crs],
+        crs = columns.crs.item(i)
+        grid = _grid(
+            columns.width.item(i),
+            columns.height.item(i),
+            None if crs == NONE else self._crs[crs],
+            tuple([column.item(i) for column in columns.transform]),
         )
         return Asset(
             key=self._slots[slot].key,
             href=self._absolute(columns.href[i].as_py()),
-            identity=Identity(int(columns.size[i]), columns.mtime_ns[i].as_py(), columns.etag[i].as_py()),
+            identity=Identity(columns.size.item(i), columns.mtime_ns[i].as_py(), columns.etag[i].as_py()),
             profile=self._profiles[profile],
             grid=grid,
-            tile_ranges=partial(_tile_ranges, self._tiles, int(columns.first_tiles_row[i])),
+            tile_ranges=partial(_tile_ranges, self._tiles, columns.first_tiles_row.item(i)),
             tags=columns.tags[i].as_py() or "",
         )
 
     def _absolute(self, href: str) -> str:
-        return href if href.startswith("/") or "://" in href else f"{self._base}/{href}"
+        return href if href.startswith("/") or "://" in href else self._from_relative(href)
+
+
+@lru_cache(maxsize=_GRIDS)
+def _grid(width: int, height: int, crs: str | None, transform: tuple[float, ...]) -> Grid:
+    """One object for all rasters on a grid."""
+    return Grid(width, height, Affine(*transform), crs)
 
 
 def _tile_ranges(tiles: TilesFile, first: int, level: int) -> TileRanges:

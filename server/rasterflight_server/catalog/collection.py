@@ -1,8 +1,10 @@
 """A collection that is being served: its records, bands and files."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -19,66 +21,76 @@ from rasterflight_server.catalog.assets import AssetsFile
 from rasterflight_server.catalog.cql2 import where_condition
 from rasterflight_server.catalog.cql2_columns import Columns
 from rasterflight_server.catalog.cql2_spatial import Footprints
-from rasterflight_server.catalog.database import BOUNDS, ROW, Database, quoted
+from rasterflight_server.catalog.database import BOUNDS, ROW, Database
 from rasterflight_server.catalog.filters import (
     CLOUD_COVER,
-    Condition,
+    Near,
     checked_boxes,
-    conditions,
     has_cloud_cover,
-    overlap,
+    narrowings,
+    split_condition,
 )
 from rasterflight_server.catalog.format import RECORDS
+from rasterflight_server.catalog.ids import Ids
 from rasterflight_server.catalog.manifest import BandEntry, Manifest
+from rasterflight_server.catalog.remote import beside, default_cache, fetch_index
+from rasterflight_server.catalog.search import Search
+from rasterflight_server.catalog.zones import Ints
 from rasterflight_server.errors import BadIndexError, RequestError
+from rasterflight_server.store import is_remote
 from rasterflight_server.types import Asset
 from rasterflight_server.types.lonlat import Box
 
 _NAMED_IDS: Final = 5
 _OPEN_TRIES: Final = 3
+_HITS: Final = ("row", "id", "datetime", "geometry", "xmin", "ymin", "xmax", "ymax", "cloud_cover")
 
 
 class Collection:
     """One snapshot of an index, open for any number of threads. Made by ``Collection.open``."""
 
-    def __init__(self, directory: Path, manifest: Manifest) -> None:
-        snapshot = directory / manifest.snapshot
+    def __init__(self, manifest: Manifest, folder: Path, absolute: Callable[[str], str]) -> None:
         self.manifest = manifest
-        self._assets = AssetsFile(snapshot, manifest, directory.parent)
-        self._database = Database(snapshot / RECORDS)
-        self._footprints = Footprints(self._database)
+        self._assets = AssetsFile(folder, manifest, absolute)
+        self._database = Database(folder / RECORDS)
+        self._search = Search(self._database)
+        self._ids = Ids(self._database)
+        self._has_clouds = has_cloud_cover(self._database.schema)
         #: Bands by their own names, in the order of the index.
         self.bands: Mapping[str, BandEntry] = MappingProxyType({band.name: band for band in manifest.bands})
         self._crs = {crs.name: (crs.wkt, crs.projjson) for crs in manifest.crs}
 
     @classmethod
-    def open(cls, path: str | Path, *, name: str | None = None) -> "Collection":
+    def open(cls, path: str | Path, *, name: str | None = None, cache: Path | None = None) -> "Collection":
         """Open an index.
 
         Parameters
         ----------
         path
-            Directory of the index.
+            Directory of the index, or its URL.
         name
             Name to serve it by; None: its own.
+        cache
+            Folder that indexes behind URLs are kept in; None: ``default_cache()``.
 
         Raises
         ------
         BadIndexError
             It is not an index, is damaged, or is too new for this server.
+        SourceError
+            A file of an index behind a URL cannot be fetched.
         """
-        directory = Path(path).resolve()
-        manifest = Manifest.read(directory)
+        tried = ""
         for _ in range(_OPEN_TRIES):
+            manifest, folder, absolute = _locate(str(path), cache)
             try:
-                return cls(directory, replace(manifest, name=name or manifest.name))
+                return cls(replace(manifest, name=name or manifest.name), folder, absolute)
             except BadIndexError:
                 # A rebuild removes the old snapshot after the new manifest is in place.
-                latest = Manifest.read(directory)
-                if latest.snapshot == manifest.snapshot:
+                if manifest.snapshot == tried:
                     raise
-                manifest = latest
-        raise BadIndexError(f"the index {directory.name!r} is being rebuilt over and over")
+                tried = manifest.snapshot
+        raise BadIndexError(f"the index {manifest.name!r} is being rebuilt over and over")
 
     @property
     def name(self) -> str:
@@ -164,47 +176,48 @@ class Collection:
         RequestError
             BAD_REQUEST naming the field, or RECORD_NOT_FOUND naming the ids.
         """
-        where = self._where(filters, bounds, margin)
-        sql = _select(where, self.records_schema)
-        table = self._database.query(sql, [value for part in where for value in part.parameters])
+        hits = self._hits(self._matching(filters, bounds, margin))
         for i, item in enumerate(filters):
             if item.HasField("bbox"):
-                table = _intersecting(table, checked_boxes(item.bbox, f"filters[{i}].bbox"))
-        return table
+                hits = _intersecting(hits, checked_boxes(item.bbox, f"filters[{i}].bbox"))
+        return hits.sort_by([("datetime", "ascending"), ("id", "ascending")])
 
-    def matching(self, filters: Sequence[Filter]) -> npt.NDArray[np.int64]:
+    def matching(self, filters: Sequence[Filter]) -> Ints:
         """Numbers of the records that ``select`` would find, in no order."""
+        rows = self._matching(filters)
         if any(item.HasField("bbox") for item in filters):
-            table = self.select(filters)
-        else:
-            where = self._where(filters)
-            sql = f"SELECT {quoted(ROW)} AS row FROM records WHERE {_all_of(where)}"  # noqa: S608
-            table = self._database.query(sql, [value for part in where for value in part.parameters])
-        rows: npt.NDArray[np.int64] = table["row"].to_numpy()
+            rows = self.select(filters)["row"].to_numpy()
         return rows
 
     def column(self, name: str) -> pa.ChunkedArray:
         """One column of all records, by number: of those of the records, or of ``BOUNDS``; datetime as naive UTC."""
-        sql = f"SELECT {quoted(name)} AS value FROM records ORDER BY {quoted(ROW)}"  # noqa: S608
-        return self._database.query(sql)["value"]
+        return self._database.table[name]
 
-    def _where(self, filters: Sequence[Filter], bounds: Box | None = None, margin: float = 0.0) -> list[Condition]:
-        where = conditions(filters, self.records_schema)
+    def _matching(self, filters: Sequence[Filter], bounds: Box | None = None, margin: float = 0.0) -> Ints:
+        """Records that match all filters but ``Filter.geometries``; their bounds are all that a bbox is held against."""
+        narrow = [*narrowings(filters, self.records_schema), *([] if bounds is None else [Near((bounds,), margin)])]
+        splits = [split_condition(item, self.records_schema, f"filters[{i}]") for i, item in enumerate(filters)]
+        where = [condition for condition in splits if condition]
+        named = [self._named(item.ids, f"filters[{i}].ids") for i, item in enumerate(filters) if item.ids]
+        rows = self._search.narrowed(narrow, named)
         for i, item in enumerate(filters):
-            self._check_ids(item.ids, f"filters[{i}].ids")
             if item.where:
+                footprints = Footprints(self._database, self._search, rows)
                 columns = Columns(self.records_schema, self._database.documents)
-                where.append(where_condition(item.where, columns, self._footprints, f"filters[{i}].where"))
-        return where if bounds is None else [*where, overlap(bounds, margin)]
+                where.append(where_condition(item.where, columns, footprints, f"filters[{i}].where"))
+        return self._search.matching(rows, where)
 
-    def records(self, rows: npt.NDArray[np.int64]) -> pa.Table:
+    def _hits(self, rows: Ints) -> pa.Table:
+        """What ``select`` tells of some records, in the same order."""
+        columns = [ROW, "id", "datetime", "geometry", *BOUNDS]
+        clouds = [CLOUD_COVER] if self._has_clouds else []
+        hits = self._database.table.select([*columns, *clouds]).take(pa.array(rows))
+        cloud_cover = hits[CLOUD_COVER].cast(pa.float64()) if clouds else pa.nulls(len(rows), pa.float64())
+        return pa.table([*hits.columns[: len(columns)], cloud_cover], names=_HITS)
+
+    def records(self, rows: Ints) -> pa.Table:
         """Return whole records by number, in the order given, in ``records_schema``."""
-        columns = [_column(field) for field in self.records_schema]
-        sql = (
-            f"SELECT {', '.join(columns)} FROM unnest(?::BIGINT[]) WITH ORDINALITY AS wanted(number, place)"  # noqa: S608
-            f" JOIN records ON {quoted(ROW)} = wanted.number ORDER BY wanted.place"
-        )
-        return self._database.query(sql, [rows.tolist()]).cast(self.records_schema)
+        return self._database.records(rows)
 
     def assets(self, row: int, slots: Iterable[int]) -> list[Asset | None]:
         """Files of one record, by the numbers of their slots; None where the record has none."""
@@ -214,11 +227,9 @@ class Collection:
         """Free the records."""
         self._database.close()
 
-    def _check_ids(self, ids: Sequence[str], field: str) -> None:
-        if not ids:
-            return
-        sql = "SELECT DISTINCT id FROM unnest(?::VARCHAR[]) AS wanted(id) ANTI JOIN records USING (id) ORDER BY id"
-        unknown = self._database.query(sql, [list(ids)]).column("id").to_pylist()
+    def _named(self, ids: Sequence[str], field: str) -> Ints:
+        """Records by their ids."""
+        rows, unknown = self._ids.find(ids)
         if unknown:
             named = ", ".join(repr(record[:100]) for record in unknown[:_NAMED_IDS])
             more = f" and {len(unknown) - _NAMED_IDS} more" if len(unknown) > _NAMED_IDS else ""
@@ -228,26 +239,16 @@ class Collection:
                 field=field,
                 collection=self.name,
             )
+        return rows
 
 
-def _all_of(where: Sequence[Condition]) -> str:
-    return " AND ".join(f"({part.sql})" for part in where) or "true"
-
-
-def _select(where: Sequence[Condition], schema: pa.Schema) -> str:
-    cloud_cover = f"CAST({quoted(CLOUD_COVER)} AS DOUBLE)" if has_cloud_cover(schema) else "CAST(NULL AS DOUBLE)"
-    bounds = ", ".join(f"{quoted(name)} AS {name.rpartition(':')[2]}" for name in BOUNDS)
-    return (
-        f"SELECT {quoted(ROW)} AS row, id, datetime, geometry, {bounds}, {cloud_cover} AS cloud_cover"  # noqa: S608
-        f" FROM records WHERE {_all_of(where)} ORDER BY datetime NULLS LAST, id"
-    )
-
-
-def _column(field: pa.Field) -> str:
-    if field.name != "bbox":
-        return quoted(field.name)
-    parts = ", ".join(f"{name.rpartition(':')[2]} := {quoted(name)}" for name in BOUNDS)
-    return f"CASE WHEN {quoted(BOUNDS[0])} IS NULL THEN NULL ELSE struct_pack({parts}) END AS bbox"
+def _locate(path: str, cache: Path | None) -> tuple[Manifest, Path, Callable[[str], str]]:
+    """The manifest of an index, the folder of its snapshot, and what makes relative hrefs absolute."""
+    if is_remote(path):
+        return *fetch_index(path, cache or default_cache()), partial(beside, path)
+    directory = Path(path).resolve()
+    manifest = Manifest.read(directory)
+    return manifest, directory / manifest.snapshot, partial(os.path.join, directory.parent)
 
 
 def _intersecting(table: pa.Table, boxes: Sequence[Box]) -> pa.Table:

@@ -10,9 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import shapely
 
-from rasterflight_server.catalog.cql2_terms import Kind, Term, WhereError, joined
-from rasterflight_server.catalog.database import BOUNDS, ROW, Database, quoted
-from rasterflight_server.catalog.filters import Condition, overlap
+from rasterflight_server.catalog.cql2_terms import Kind, Term, WhereError
+from rasterflight_server.catalog.database import ROW, Database, quoted
+from rasterflight_server.catalog.filters import Condition
+from rasterflight_server.catalog.search import Search
+from rasterflight_server.catalog.zones import Ints, common
 from rasterflight_server.types.lonlat import Box
 
 _HALF_TURN: Final = 180.0
@@ -34,25 +36,40 @@ OPERATORS: Final = (*_TESTS, "s_disjoint")
 
 
 class Footprints:
-    """The footprints of a collection, for the operators to look at.
+    """The footprints that operators look at.
 
     Parameters
     ----------
     database
-        Its records.
+        The records of the collection.
+    search
+        Over them.
+    within
+        Only these records, by number; None: all. What an operator says of others has no meaning.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, search: Search, within: Ints | None = None) -> None:
+        self._geometry = database.table["geometry"]
+        self._search = search
+        self._within = within
         #: Number of records, with a footprint or without.
         self.count = database.rows
 
-    def meeting(self, boxes: Sequence[Box]) -> pa.Table:
-        """Records whose bounds meet one of the boxes: row, geometry (WKB), xmin, ymin, xmax, ymax."""
-        where = joined("OR", [overlap(box) for box in boxes])
-        bounds = ", ".join(f"{quoted(name)} AS {name.rpartition(':')[2]}" for name in BOUNDS)
-        sql = f"SELECT {quoted(ROW)} AS row, geometry, {bounds} FROM records WHERE {where.sql}"  # noqa: S608 - bound
-        return self._database.query(sql, where.parameters)
+    def meeting(self, boxes: Sequence[Box]) -> Ints:
+        """Records whose bounds meet one of the boxes."""
+        rows = self._search.meeting(boxes)
+        return rows if self._within is None else common(rows, self._within)
+
+    def inside(self, rows: Ints, box: Box) -> npt.NDArray[np.bool_]:
+        """Whose bounds lie in a box: most of them, where it is large, and no question to Shapely."""
+        xmin, ymin, xmax, ymax = self._search.bounds(rows)
+        minx, miny, maxx, maxy = box
+        inside: npt.NDArray[np.bool_] = (xmin >= minx) & (xmax <= maxx) & (ymin >= miny) & (ymax <= maxy)
+        return inside
+
+    def shapes(self, rows: Ints) -> npt.NDArray[np.object_]:
+        """The footprints of some records."""
+        return np.asarray(shapely.from_wkb(self._geometry.take(pa.array(rows)).to_numpy()), dtype=object)
 
 
 def is_geometry(node: Any) -> bool:
@@ -97,20 +114,19 @@ def relate(op: str, one: Term | Any, other: Term | Any, footprints: Footprints) 
     return Condition(sql, (bits.tobytes().decode(),))
 
 
-def _found(op: str, shape: shapely.Geometry, footprints: Footprints) -> npt.NDArray[np.int64]:
+def _found(op: str, shape: shapely.Geometry, footprints: Footprints) -> Ints:
     """Rows of the records whose footprints an operator holds for; every operator here needs a common point."""
     # Part by part: a box across the antimeridian is two.
     parts = shapely.get_parts(shape) if shapely.get_num_geometries(shape) <= _FEW else np.array([shape])
     boxes = [(minx, miny, maxx, maxy) for minx, miny, maxx, maxy in shapely.bounds(parts).tolist()]
-    candidates = footprints.meeting(boxes)
-    found = candidates["row"].to_numpy()
+    found = footprints.meeting(boxes)
     sure = np.zeros(len(found), dtype=bool)
     if op == "s_intersects":
         for box, part in zip(boxes, parts, strict=True):
             if _is_rectangle(part, box):
-                sure |= _inside(candidates, box)
-    wkb = candidates["geometry"].to_numpy()[~sure]
-    return np.concatenate([found[sure], found[~sure][_holds(op, shape, shapely.from_wkb(wkb))]])
+                sure |= footprints.inside(found, box)
+    unsure = found[~sure]
+    return np.concatenate([found[sure], unsure[_holds(op, shape, footprints.shapes(unsure))]])
 
 
 def _holds(op: str, shape: shapely.Geometry, footprints: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
@@ -126,14 +142,6 @@ def _holds(op: str, shape: shapely.Geometry, footprints: npt.NDArray[np.object_]
 def _is_rectangle(shape: shapely.Geometry, box: Box) -> bool:
     polygon = shapely.get_type_id(shape) == shapely.GeometryType.POLYGON
     return bool(polygon and shapely.equals(shape, shapely.box(*box)))
-
-
-def _inside(candidates: pa.Table, box: Box) -> npt.NDArray[np.bool_]:
-    """Footprints whose bounds lie in a box; most of them, where it is large, and no question to Shapely."""
-    xmin, ymin, xmax, ymax = (candidates[name].to_numpy() for name in ("xmin", "ymin", "xmax", "ymax"))
-    minx, miny, maxx, maxy = box
-    inside: npt.NDArray[np.bool_] = (xmin >= minx) & (xmax <= maxx) & (ymin >= miny) & (ymax <= maxy)
-    return inside
 
 
 def _shape(node: Any) -> shapely.Geometry:

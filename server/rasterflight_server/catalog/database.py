@@ -1,4 +1,4 @@
-"""The records of an index as a DuckDB table in memory."""
+"""The records of an index in memory, as an Arrow table that DuckDB reads where it lies."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -48,24 +49,43 @@ class Database:
         #: Columns of text in which some values are JSON lists or objects.
         self.documents: frozenset[str] = frozenset(field.name for field in properties if _has_documents(table, field))
         self.rows: int = table.num_rows
+        #: The records in order of their numbers, with the columns that queries see.
+        self.table: pa.Table = _flat(table)
         self._connection = duckdb.connect(":memory:")
-        self._connection.execute("SET preserve_insertion_order = true")
-        self._connection.register("source", _flat(table))
-        self._connection.execute("CREATE TABLE records AS FROM source")
-        self._connection.unregister("source")
         for statement in _LOCKDOWN:
             self._connection.execute(statement)
 
-    def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pa.Table:
-        """Run one statement; values go in as parameters only."""
+    def query(
+        self,
+        sql: str,
+        parameters: Sequence[Any] | Mapping[str, Any] = (),
+        rows: npt.NDArray[np.int64] | None = None,
+    ) -> pa.Table:
+        """Run one statement; values go in as parameters only.
+
+        Parameters
+        ----------
+        rows
+            Numbers of the records that ``records`` is to hold; None: all.
+        """
         cursor = self._connection.cursor()
         try:
+            # A view of this cursor alone.
+            cursor.register("records", self.table if rows is None else self.table.take(pa.array(rows)))
             return cursor.sql(sql, params=parameters or None).to_arrow_table()
         finally:
             cursor.close()
 
+    def records(self, rows: npt.NDArray[np.int64]) -> pa.Table:
+        """Return whole records by number, in the order given, in ``schema``."""
+        table = self.table.take(pa.array(rows)).combine_chunks()
+        bounds = [table[name].combine_chunks() for name in BOUNDS]
+        bbox = pa.StructArray.from_arrays(bounds, fields=list(self.schema.field("bbox").type), mask=bounds[0].is_null())
+        columns = [bbox if name == "bbox" else table[name] for name in self.schema.names]
+        return pa.table(columns, names=self.schema.names).cast(self.schema)
+
     def close(self) -> None:
-        """Free the table."""
+        """Refuse further queries."""
         self._connection.close()
 
 

@@ -1,16 +1,16 @@
-"""Filters of a ticket as SQL; values are bound, never written into it."""
+"""Filters of a ticket, checked: what narrows records down, and what is left to SQL; values are bound, never written into it."""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1.read_pb2 import BBox, DateRange, Filter
-from rasterflight_server.catalog.database import BOUNDS, quoted
+from rasterflight_server.catalog.database import quoted
 from rasterflight_server.errors import RequestError
 from rasterflight_server.types.lonlat import Box, crosses, lonlat_boxes
 
@@ -26,8 +26,37 @@ class Condition:
     parameters: tuple[Any, ...]
 
 
-def conditions(filters: Sequence[Filter], schema: pa.Schema) -> list[Condition]:
-    """Translate filters, but for ``Filter.geometries`` and ``Filter.where``. A null never matches.
+@dataclass(frozen=True, slots=True)
+class Near:
+    """Footprint bounds, widened on each side by a share of their size, that meet one of some boxes."""
+
+    #: (minx, miny, maxx, maxy) in degrees.
+    boxes: tuple[Box, ...]
+    margin: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CloudCoverBelow:
+    """A cloud cover less than a limit in percent."""
+
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dates:
+    """A datetime in a range, both ends included."""
+
+    #: Naive UTC; None: open.
+    start: datetime | None
+    end: datetime | None
+
+
+#: What records are narrowed down by before any SQL runs.
+Narrowing: TypeAlias = Near | CloudCoverBelow | Dates
+
+
+def narrowings(filters: Sequence[Filter], schema: pa.Schema) -> list[Narrowing]:
+    """Boxes, dates and cloud cover of filters. A null never matches.
 
     Parameters
     ----------
@@ -41,42 +70,30 @@ def conditions(filters: Sequence[Filter], schema: pa.Schema) -> list[Condition]:
     RequestError
         BAD_REQUEST: a value is out of range, or the collection lacks the column; names the field of the ticket.
     """
-    return [condition for i, item in enumerate(filters) for condition in _conditions(item, schema, f"filters[{i}]")]
+    return [found for i, item in enumerate(filters) for found in _narrowings(item, schema, f"filters[{i}]")]
 
 
-def _conditions(item: Filter, schema: pa.Schema, field: str) -> Iterator[Condition]:
+def _narrowings(item: Filter, schema: pa.Schema, field: str) -> Iterator[Narrowing]:
     if item.HasField("cloud_cover_lt"):
         yield _cloud_cover(item.cloud_cover_lt, schema, f"{field}.cloud_cover_lt")
     if item.HasField("date_range"):
         yield from _dates(item.date_range, f"{field}.date_range")
     if item.HasField("bbox"):
-        yield overlap_any(checked_boxes(item.bbox, f"{field}.bbox"))
-    if item.split:
-        column = _split_column(item.split_column or "split", schema, f"{field}.split_column")
-        yield Condition(f"CAST({quoted(column)} AS VARCHAR) IN (SELECT unnest(?::VARCHAR[]))", (list(item.split),))
-    if item.ids:
-        yield Condition("id IN (SELECT unnest(?::VARCHAR[]))", (list(item.ids),))
+        yield Near(tuple(checked_boxes(item.bbox, f"{field}.bbox")))
 
 
-def overlap(box: Box, margin: float = 0.0) -> Condition:
-    """Footprint bounds, widened on each side by a share of their size, that meet a box (minx, miny, maxx, maxy)."""
-    xmin, ymin, xmax, ymax = map(quoted, BOUNDS)
-    minx, miny, maxx, maxy = box
-    if not margin:
-        return Condition(f"{xmax} >= ? AND {xmin} <= ? AND {ymax} >= ? AND {ymin} <= ?", (minx, maxx, miny, maxy))
-    wider, higher = (f" ? * ({high} - {low})" for low, high in ((xmin, xmax), (ymin, ymax)))
-    return Condition(
-        f"{xmax} +{wider} >= ? AND {xmin} -{wider} <= ? AND {ymax} +{higher} >= ? AND {ymin} -{higher} <= ?",
-        (margin, minx, margin, maxx, margin, miny, margin, maxy),
-    )
+def split_condition(item: Filter, schema: pa.Schema, field: str) -> Condition | None:
+    """The split of a filter as SQL; None: it has none.
 
-
-def overlap_any(boxes: Sequence[Box]) -> Condition:
-    """Footprint bounds that meet one of some boxes."""
-    parts = [overlap(box) for box in boxes]
-    return Condition(
-        " OR ".join(f"({part.sql})" for part in parts), tuple(v for part in parts for v in part.parameters)
-    )
+    Raises
+    ------
+    RequestError
+        BAD_REQUEST: the collection lacks the column.
+    """
+    if not item.split:
+        return None
+    column = _split_column(item.split_column or "split", schema, f"{field}.split_column")
+    return Condition(f"CAST({quoted(column)} AS VARCHAR) IN (SELECT unnest(?::VARCHAR[]))", (list(item.split),))
 
 
 def checked_boxes(box: BBox, field: str) -> list[Box]:
@@ -109,12 +126,12 @@ def has_cloud_cover(schema: pa.Schema) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
-def _cloud_cover(limit: float, schema: pa.Schema, field: str) -> Condition:
+def _cloud_cover(limit: float, schema: pa.Schema, field: str) -> CloudCoverBelow:
     if not 0 <= limit <= 100:  # noqa: PLR2004, also refuses NaN
         raise _bad(field, f"cloud cover is between 0 and 100 percent, got {limit:g}")
     if not has_cloud_cover(schema):
         raise _bad(field, f"the collection has no column {CLOUD_COVER!r} with numbers")
-    return Condition(f"{quoted(CLOUD_COVER)} < ?", (limit,))
+    return CloudCoverBelow(limit)
 
 
 def _split_column(column: str, schema: pa.Schema, field: str) -> str:
@@ -124,18 +141,14 @@ def _split_column(column: str, schema: pa.Schema, field: str) -> str:
     return column
 
 
-def _dates(dates: DateRange, field: str) -> Iterator[Condition]:
+def _dates(dates: DateRange, field: str) -> Iterator[Dates]:
     start = _instant(dates.start, time.min, f"{field}.start") if dates.start else None
     end = _instant(dates.end, time.max, f"{field}.end") if dates.end else None
     if start is not None and end is not None and start > end:
         raise _bad(field, f"the date range is inverted: {dates.start} is after {dates.end}")
-    if start is None and end is None:
-        return
-    # A record without a datetime is in no range, not even in a half-open one: the comparison with null is not true.
-    if start is not None:
-        yield Condition("datetime >= ?", (start,))
-    if end is not None:
-        yield Condition("datetime <= ?", (end,))
+    # A record without a datetime is in no range, not even in a half-open one.
+    if start is not None or end is not None:
+        yield Dates(start, end)
 
 
 def _instant(text: str, time_of_day: time, field: str) -> datetime:

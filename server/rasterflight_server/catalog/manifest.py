@@ -96,7 +96,7 @@ class Manifest:
             There is none, it is damaged, or a newer rasterflight made it.
         """
         try:
-            document = json.loads((directory / MANIFEST).read_bytes())
+            data = (directory / MANIFEST).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             raise BadIndexError(
                 f"{directory.name!r} is not an index: it has no {MANIFEST}",
@@ -104,23 +104,43 @@ class Manifest:
             ) from None
         except OSError as error:
             raise BadIndexError(f"the {MANIFEST} of {directory.name!r} cannot be read: {error.strerror}") from None
+        return cls.parse(data, directory.name)
+
+    @classmethod
+    def parse(cls, data: bytes, index: str) -> "Manifest":
+        """Check what stands in a manifest.
+
+        Parameters
+        ----------
+        data
+            The file.
+        index
+            What to call the index in errors.
+
+        Raises
+        ------
+        BadIndexError
+            It is damaged, or a newer rasterflight made it.
+        """
+        try:
+            document = json.loads(data)
         except ValueError:
-            raise _damaged(directory, "it is not JSON") from None
+            raise _damaged(index, "it is not JSON") from None
         if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise BadIndexError(f"{directory.name!r} is not an index: its {MANIFEST} is of another kind")
+            raise BadIndexError(f"{index!r} is not an index: its {MANIFEST} is of another kind")
         version = document.get("format_version")
         if not isinstance(version, int):
-            raise _damaged(directory, "it has no format version")
+            raise _damaged(index, "it has no format version")
         if version > FORMAT_VERSION:
             raise BadIndexError(
-                f"the index {directory.name!r} was made by a newer version of rasterflight"
+                f"the index {index!r} was made by a newer version of rasterflight"
                 f" (index format {version}, this server reads up to {FORMAT_VERSION})",
                 hint="upgrade the server, or build the index again with this version",
             )
         try:
             return _manifest(document)
         except (KeyError, TypeError, ValueError) as error:
-            raise _damaged(directory, f"{type(error).__name__}: {error}") from None
+            raise _damaged(index, f"{type(error).__name__}: {error}") from None
 
 
 def is_index(directory: Path) -> bool:
@@ -156,5 +176,5 @@ def _band(document: dict[str, Any]) -> BandEntry:
     return BandEntry(**{**document, **lists})
 
 
-def _damaged(directory: Path, why: str) -> BadIndexError:
-    return BadIndexError(f"the {MANIFEST} of {directory.name!r} is damaged: {why}", hint="build the index again")
+def _damaged(index: str, why: str) -> BadIndexError:
+    return BadIndexError(f"the {MANIFEST} of {index!r} is damaged: {why}", hint="build the index again")

@@ -62,11 +62,10 @@ class TilesFile:
         if not columns.packed[i]:
             start, stop = columns.offset_bounds[i : i + 2]
             return TileRanges(columns.offsets[start:stop], counts)
-        offsets = np.empty_like(counts)
+        offsets = counts + columns.gap[i]
+        offsets[1:] = offsets[:-1]
         offsets[0] = columns.first_offset[i]
-        np.cumsum(counts[:-1] + columns.gap[i], out=offsets[1:])
-        offsets[1:] += offsets[0]
-        return TileRanges(offsets, counts)
+        return TileRanges(offsets.cumsum(out=offsets), counts)
 
 
 def _columns(batch: pa.RecordBatch) -> _Columns:

@@ -23,6 +23,8 @@ class ServeOptions:
     #: Folder of a cache for what is read from remote files, and its bytes; None: no cache.
     disk_cache: Path | None
     disk_cache_bytes: int
+    #: Folder that indexes behind URLs are kept in; None: that of the user.
+    index_cache: Path | None
     #: The processes of the same server. When they are left alone, nothing stays of their folder.
     crew: Crew
 
@@ -34,5 +36,7 @@ class ServeOptions:
         """The command line of each of several processes that share a folder."""
         yield from (f"--grace={self.grace}", f"--cache-size={self.cache_bytes}")
         yield from (f"--one-of={workers}", f"--shared-folder={folder}")
+        if self.index_cache is not None:
+            yield f"--index-cache={self.index_cache}"
         if self.disk_cache is not None:
             yield from (f"--disk-cache={self.disk_cache}", f"--disk-cache-size={self.disk_cache_bytes}")

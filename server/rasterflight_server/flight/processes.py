@@ -35,7 +35,7 @@ _MOST_STARTS: Final = 6
 _END_SECONDS: Final = 10.0
 
 
-def serve_processes(collections: Mapping[str, Path], location: str, options: ServeOptions, *, workers: int) -> int:
+def serve_processes(collections: Mapping[str, str], location: str, options: ServeOptions, *, workers: int) -> int:
     """Serve collections by several processes until a signal comes, as ``serve`` does by one.
 
     Parameters

@@ -1,6 +1,7 @@
 """The life of a server process: start, serve, drain, end."""
 
 import contextlib
+import gc
 import logging
 import os
 import shutil
@@ -9,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from types import FrameType
 
 from rasterflight_server.catalog import Collection
@@ -28,7 +28,7 @@ _log = logging.getLogger("rasterflight_server")
 _CLOSE_SECONDS = 2.0
 
 
-def serve(collections: Mapping[str, Path], location: str, options: ServeOptions) -> None:
+def serve(collections: Mapping[str, str], location: str, options: ServeOptions) -> None:
     """Serve collections until a signal comes; does not return, the process ends with status 0.
 
     SIGTERM or SIGINT: new calls are refused as DRAINING, running streams may finish within the grace. A second
@@ -37,7 +37,7 @@ def serve(collections: Mapping[str, Path], location: str, options: ServeOptions)
     Parameters
     ----------
     collections
-        Name under which to serve -> directory of the index.
+        Name under which to serve -> directory of the index, or its URL.
     location
         ``grpc://host:port`` (port 0: any free one) or ``grpc+unix:///path``.
 
@@ -50,10 +50,13 @@ def serve(collections: Mapping[str, Path], location: str, options: ServeOptions)
     listen = Listen.parse(location)
     telemetry = Telemetry()
     stores = Stores(cache=options.make_disk_cache(telemetry))
-    opened = {name: Collection.open(path, name=name) for name, path in collections.items()}
+    opened = {name: Collection.open(path, name=name, cache=options.index_cache) for name, path in collections.items()}
     service = Service(opened, telemetry, stores, cache_bytes=options.cache_bytes, crew=options.crew)
     for collection in opened.values():
         warm_up(collection)
+    # What lives until the end is not to be looked through again and again: it takes longer than most plans.
+    gc.collect()
+    gc.freeze()
     listen.check_free()
     server = FlightServer(location, service)
     ending = _Ending(options.grace)

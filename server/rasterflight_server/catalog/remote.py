@@ -1,0 +1,171 @@
+"""An index behind a URL, brought to the local disk.
+
+All of its files are fetched whole, the tile ranges too: a plan looks up a hundred of them at once, which takes a microsecond each in
+a memory-mapped file, and a round trip for each few by range requests.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.catalog.format import ASSETS, MANIFEST, PROFILES, RECORDS, TILES
+from rasterflight_server.catalog.manifest import Manifest
+from rasterflight_server.errors import BadIndexError, SourceError
+from rasterflight_server.store import open_source, read_whole
+
+_FILES: Final = (PROFILES, ASSETS, RECORDS, TILES)
+#: What was fetched: sizes by file name. Written last, so that a folder with it is complete.
+_FETCHED: Final = "fetched.json"
+_LOCK: Final = ".lock"
+# It names a folder here.
+_SNAPSHOT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_HINTS: Final = {
+    ErrorCode.SOURCE_NOT_FOUND: f"give the URL of the directory that has the {MANIFEST}",
+    ErrorCode.SOURCE_FORBIDDEN: "a signed URL may have run out",
+    ErrorCode.SOURCE_CHANGED: "it is being built again: wait until that is done",
+    ErrorCode.SOURCE_CORRUPT: "copy the index there again",
+    ErrorCode.SOURCE_UNAVAILABLE: "try again later",
+}
+_PART: Final = 8 << 20
+#: Parts that are fetched at a time, and held in memory.
+_TOGETHER: Final = 8
+
+
+def default_cache() -> Path:
+    """Folder for fetched indexes where none is named."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rasterflight" / "indexes"
+
+
+def fetch_index(url: str, cache: Path) -> tuple[Manifest, Path]:
+    """Fetch an index, unless the snapshot that it has now is there already.
+
+    Parameters
+    ----------
+    url
+        Of the directory of the index; a query goes with every file.
+    cache
+        Folder that indexes are kept in, one snapshot of each.
+
+    Returns
+    -------
+    Manifest, Path
+        The manifest, and the local folder of its snapshot.
+
+    Raises
+    ------
+    BadIndexError
+        It is not an index, or it cannot be kept in the cache.
+    SourceError
+        A file of it cannot be fetched.
+    """
+    name = _label(url)
+    try:
+        data = read_whole(_child(url, MANIFEST))
+    except SourceError as error:
+        raise _named(error, name, MANIFEST) from None
+    manifest = Manifest.parse(data, name)
+    if not _SNAPSHOT.fullmatch(manifest.snapshot):
+        raise BadIndexError(f"the {MANIFEST} of {name!r} is damaged: {manifest.snapshot[:50]!r} cannot be a snapshot")
+    place = cache / hashlib.sha256(name.encode()).hexdigest()[:16]
+    folder = place / manifest.snapshot
+    try:
+        with _locked(place):
+            if not _complete(folder):
+                _fetch(url, folder)
+                _remove_others(place, folder)
+    except OSError as error:
+        raise BadIndexError(
+            f"the index {name!r} cannot be kept in {str(cache)!r}: {error.strerror}",
+            hint="name a folder that can be written by --index-cache",
+        ) from None
+    return manifest, folder
+
+
+def beside(url: str, path: str) -> str:
+    """URL of a file whose path is relative to the folder that a directory lies in."""
+    parts = urlsplit(url)
+    parent = parts.path.rstrip("/").rpartition("/")[0]
+    # Keys of buckets are not encoded in URLs; paths of web servers are.
+    path = quote(path) if parts.scheme.lower() in ("http", "https") else path
+    return urlunsplit(parts._replace(path=f"{parent}/{path}"))
+
+
+def _child(url: str, name: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
+
+
+def _label(url: str) -> str:
+    """The URL without its query, which may be a signature."""
+    return urlunsplit(urlsplit(url)._replace(query="", fragment="")).rstrip("/")
+
+
+@contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    """Hold a place alone: who comes second finds what the first has fetched."""
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _complete(folder: Path) -> bool:
+    try:
+        sizes = json.loads((folder / _FETCHED).read_bytes())
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError):
+        return False
+
+
+def _fetch(url: str, folder: Path) -> None:
+    building = Path(tempfile.mkdtemp(prefix=".fetching-", dir=folder.parent))
+    try:
+        snapshot = _child(url, folder.name)
+        with ThreadPoolExecutor(_TOGETHER, "index") as pool:
+            sizes = {name: _fetch_file(_child(snapshot, name), building / name, pool) for name in _FILES}
+        (building / _FETCHED).write_text(json.dumps(sizes))
+        shutil.rmtree(folder, ignore_errors=True)
+        building.rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _fetch_file(url: str, path: Path, pool: ThreadPoolExecutor) -> int:
+    """Fetch one file in parts; each is held against the size and ETag of the first answer. Returns its size."""
+    try:
+        with open_source(url) as source, path.open("wb") as file:
+            size = source.identity().size
+
+            def fetch(start: int) -> None:
+                part = source.read_range(start, min(_PART, size - start))
+                os.pwrite(file.fileno(), part, start)
+
+            for _ in pool.map(fetch, range(0, size, _PART)):
+                pass
+            return size
+    except SourceError as error:
+        index = _label(url).rsplit("/", 2)[0]
+        raise _named(error, index, path.name) from None
+
+
+def _remove_others(place: Path, kept: Path) -> None:
+    """Remove what older snapshots and broken fetches left; who has their files open keeps them."""
+    for entry in place.iterdir():
+        if entry.is_dir() and entry != kept:
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _named(error: SourceError, index: str, file: str) -> SourceError:
+    message = f"the index {index!r} cannot be fetched: {file}: {error.message}"
+    return SourceError(error.code, message, hint=_HINTS.get(error.code, error.hint))
