@@ -1,0 +1,201 @@
+"""Record batches out of whatever holds a table: Parquet, Arrow files, queries, Arrow objects of any library."""
+
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.errors import RequestError
+from rasterflight_server.store import Source, open_source
+
+_PARQUET: Final = (".parquet", ".geoparquet", ".pq")
+_ARROW: Final = (".arrow", ".arrows", ".feather", ".ipc")
+_ARROW_MAGIC: Final = b"ARROW1"
+#: Tables of scenes have long rows: a batch is large enough for array operations, and small against memory.
+_BATCH_ROWS: Final = 2_000
+_NULL_PARTITION: Final = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass(frozen=True, slots=True)
+class TablePart:
+    """A part of a table whose batches have one schema."""
+
+    #: Name for messages: of a file, or of what else the table came from.
+    name: str
+    #: Where relative hrefs start from: the path or URL of a file, or of a folder with "/" at its end.
+    location: str
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    #: Columns that stand in the names of folders alone (``year=2024``).
+    partitions: tuple[str, ...] = ()
+
+
+def is_table(name: str) -> bool:
+    """Whether a file is called like a table, by path or URL."""
+    path = urlsplit(name).path if "://" in name else name
+    return path.lower().endswith(_PARQUET + _ARROW)
+
+
+def table_files(folder: Path) -> list[Path]:
+    """Tables in a folder and in the folders below it; hidden ones, and those that begin with "_", are not of them."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if is_table(path.name)
+        and path.is_file()
+        and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+    )
+
+
+def file_parts(location: str) -> Iterator[TablePart]:
+    """Open a table by path or URL, or all tables of a folder; names of folders such as ``year=2024`` become columns.
+
+    Raises
+    ------
+    RequestError
+        A file is no table.
+    SourceError
+        A file cannot be read.
+    """
+    folder = Path(location)
+    if "://" in location or not folder.is_dir():
+        with _open(location, location) as part:
+            yield part
+        return
+    for path in table_files(folder):
+        with _open(str(path), f"{folder.absolute()}{os.sep}") as part:
+            yield _with_partitions(part, path.relative_to(folder).as_posix())
+
+
+def query_parts(query: str) -> Iterator[TablePart]:
+    """Run a DuckDB query on this machine; it may read any file that the user may.
+
+    Raises
+    ------
+    RequestError
+        The query cannot be run, or has no rows to give.
+    """
+    connection = duckdb.connect()
+    try:
+        try:
+            reader = connection.execute(query).to_arrow_reader(_BATCH_ROWS)
+        except duckdb.Error as error:
+            raise _bad_query(error) from None
+        yield TablePart("the query", _here(), reader.schema, _checked(reader))
+    finally:
+        connection.close()
+
+
+def object_parts(table: Any) -> Iterator[TablePart]:
+    """Read a table of any Arrow library: what has ``__arrow_c_stream__``."""
+    reader = pa.RecordBatchReader.from_stream(table)
+    yield TablePart("the table", _here(), reader.schema, _sliced(reader))
+
+
+def _here() -> str:
+    return f"{Path.cwd()}{os.sep}"
+
+
+def _checked(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from _sliced(reader)
+    except (duckdb.Error, OSError) as error:  # found out while it runs
+        raise _bad_query(error) from None
+
+
+def _sliced(batches: Any) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for start in range(0, batch.num_rows, _BATCH_ROWS):
+            yield batch.slice(start, _BATCH_ROWS)
+
+
+@contextmanager
+def _open(path: str, location: str) -> Iterator[TablePart]:
+    name = PurePosixPath(urlsplit(path).path if "://" in path else path).name
+    with open_source(path) as source, io.BufferedReader(_File(source)) as file:
+        try:
+            if bytes(source.read_prefix(4)) == b"PAR1":
+                parquet: Any = pq.ParquetFile(file)
+                yield TablePart(name, location, parquet.schema_arrow, parquet.iter_batches(_BATCH_ROWS))
+            elif bytes(source.read_prefix(len(_ARROW_MAGIC))) == _ARROW_MAGIC:
+                reader = pa.ipc.open_file(file)
+                batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+                yield TablePart(name, location, reader.schema, _sliced(batches))
+            else:
+                stream = pa.ipc.open_stream(file)
+                yield TablePart(name, location, stream.schema, _sliced(stream))
+        except pa.ArrowInvalid as error:
+            raise RequestError(
+                ErrorCode.BAD_REQUEST,
+                f"the source {name!r} is not a table: {str(error).splitlines()[0]:.200}",
+                field="source",
+                hint="Parquet files, Arrow files and Arrow streams can be read",
+            ) from None
+
+
+class _File(io.RawIOBase):
+    """A source as a file of Python, for libraries that read files."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._size = source.identity().size
+        self._place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
+        self._place = start + offset
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        length = max(0, min(len(buffer), self._size - self._place))
+        buffer[:length] = self._source.read_range(self._place, length)
+        self._place += length
+        return length
+
+
+def _with_partitions(part: TablePart, path: str) -> TablePart:
+    """Add what the names of folders say, as columns."""
+    pairs = (folder.partition("=") for folder in path.split("/")[:-1])
+    found = {
+        key: None if text == _NULL_PARTITION else unquote(text)
+        for key, equals, text in pairs
+        if equals and key not in part.schema.names
+    }
+    if not found:
+        return part
+    values = {key: int(text) if text and text.lstrip("-").isdigit() else text for key, text in found.items()}
+    fields = [pa.field(key, pa.int64() if isinstance(value, int) else pa.utf8()) for key, value in values.items()]
+    schema = pa.schema([*part.schema, *fields], part.schema.metadata)
+    return TablePart(path, part.location, schema, _extended(part, schema, list(values.values())), tuple(values))
+
+
+def _extended(part: TablePart, schema: pa.Schema, values: Sequence[Any]) -> Iterator[pa.RecordBatch]:
+    for batch in part.batches:
+        constants = [
+            pa.repeat(pa.scalar(value, field.type), batch.num_rows)
+            for value, field in zip(values, list(schema)[-len(values) :], strict=True)
+        ]
+        yield pa.RecordBatch.from_arrays([*batch.columns, *constants], schema=schema)
+
+
+def _bad_query(error: Exception) -> RequestError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return RequestError(ErrorCode.BAD_REQUEST, f"the query cannot be run: {reason:.300}", field="query")

@@ -1,0 +1,82 @@
+"""Records from tables: stac-geoparquet and rasteret collections by their own columns, all others by a column map."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from rasterflight_server.ingest.batches import TablePart, file_parts, object_parts, query_parts
+from rasterflight_server.ingest.columnmap import ColumnMap, resolve_map
+from rasterflight_server.ingest.columns import Rows, footprints, hrefs, instants, properties, texts
+from rasterflight_server.ingest.rasteret import RasteretReader, is_rasteret
+from rasterflight_server.ingest.sources import AssetSource, Failure, RecordSource
+
+
+def read_table(
+    source: Any = None, *, query: str | None = None, named: Mapping[str, str] | None = None
+) -> Iterator[RecordSource | Failure]:
+    """Find the records of a table: a row is a record.
+
+    A table with the columns of stac-geoparquet or of a rasteret collection needs no map; of the latter no file is opened. With
+    a map, every band is a column of hrefs, and columns that are not in the map become properties, but for binary ones. A row
+    without id or href is a failure, and so is one whose datetime or geometry cannot be read.
+
+    Parameters
+    ----------
+    source
+        Path or URL of a Parquet or Arrow file, a folder of them (with columns from folders such as ``year=2024``), or any
+        object with ``__arrow_c_stream__``.
+    query
+        A DuckDB query in its place; it runs here and now, and may read what the user may.
+    named
+        ``id``, ``datetime``, ``geometry`` or the name of a band -> column.
+
+    Raises
+    ------
+    RequestError
+        The source is no table, the query cannot be run, or the map does not fit.
+    SourceError
+        A file cannot be read.
+    """
+    first = 0
+    for part in _parts(source, query):
+        read = _reader(part, named)
+        for batch in part.batches:
+            yield from read(batch).records(first)
+            first += batch.num_rows
+
+
+def _parts(source: Any, query: str | None) -> Iterator[TablePart]:
+    if query is not None:
+        return query_parts(query)
+    return object_parts(source) if hasattr(source, "__arrow_c_stream__") else file_parts(str(source))
+
+
+def _reader(part: TablePart, named: Mapping[str, str] | None) -> Callable[[pa.RecordBatch], Rows]:
+    if not named and is_rasteret(part.schema):
+        return RasteretReader(part).rows
+    return _MappedReader(part, resolve_map(named or {}, part.schema.names, part.name)).rows
+
+
+class _MappedReader:
+    """Rows of a table with a column map."""
+
+    def __init__(self, part: TablePart, columns: ColumnMap) -> None:
+        self._part = part
+        self._map = columns
+        self._properties = {name: name for name in part.schema.names if name not in columns.used}
+
+    def rows(self, batch: pa.RecordBatch) -> Rows:
+        """Values of a batch."""
+        files = [
+            [href and AssetSource(key=band, href=href, single=band, unnamed=f"{band}_") for href in found]
+            for band, column in self._map.bands.items()
+            if (found := hrefs(batch.column(column), self._part.location))
+        ]
+        return Rows(
+            ids=texts(batch.column(self._map.id)),
+            assets=[tuple(filter(None, row)) for row in zip(*files, strict=True)],
+            whens=instants(batch, self._map.datetime),
+            footprints=footprints(batch, self._map.geometry, self._part.schema.metadata),
+            properties=properties(batch, self._properties),
+        )
