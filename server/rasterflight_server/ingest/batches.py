@@ -84,15 +84,15 @@ def query_parts(query: str) -> Iterator[TablePart]:
     RequestError
         The query cannot be run, or has no rows to give.
     """
-    connection = duckdb.connect()
-    try:
+    with duckdb.connect() as connection:
         try:
-            reader = connection.execute(query).to_arrow_reader(_BATCH_ROWS)
+            relation: Any = connection.sql(query)
+            reader = None if relation is None else relation.to_arrow_reader(_BATCH_ROWS)
         except duckdb.Error as error:
-            raise _bad_query(error) from None
+            raise _bad_query(str(error)) from None
+        if reader is None:
+            raise _bad_query("it gives no rows")
         yield TablePart("the query", _here(), reader.schema, _checked(reader))
-    finally:
-        connection.close()
 
 
 def object_parts(table: Any) -> Iterator[TablePart]:
@@ -109,7 +109,7 @@ def _checked(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     try:
         yield from _sliced(reader)
     except (duckdb.Error, OSError) as error:  # found out while it runs
-        raise _bad_query(error) from None
+        raise _bad_query(str(error)) from None
 
 
 def _sliced(batches: Any) -> Iterator[pa.RecordBatch]:
@@ -196,6 +196,7 @@ def _extended(part: TablePart, schema: pa.Schema, values: Sequence[Any]) -> Iter
         yield pa.RecordBatch.from_arrays([*batch.columns, *constants], schema=schema)
 
 
-def _bad_query(error: Exception) -> RequestError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return RequestError(ErrorCode.BAD_REQUEST, f"the query cannot be run: {reason:.300}", field="query")
+def _bad_query(why: str) -> RequestError:
+    return RequestError(
+        ErrorCode.BAD_REQUEST, f"the query cannot be run: {why.strip().splitlines()[0]:.300}", field="query"
+    )
