@@ -53,7 +53,14 @@ def direct(folder: Path, index: Path) -> Iterator[Direct]:
     """Index a folder and open it; every file must be readable."""
     report = build_index(folder, index, "files")
     assert not report.failures, list(map(str, report.failures))
-    collection = Collection.open(index)
+    with opened(index) as made:
+        yield made
+
+
+@contextmanager
+def opened(index: Path) -> Iterator[Direct]:
+    """Open an index."""
+    collection = Collection.open(index, name="files")
     service = Service({"files": collection})
     try:
         yield Direct(service, collection)

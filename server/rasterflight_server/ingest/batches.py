@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
+from rasterflight_server.ingest.folder import is_raster
 from rasterflight_server.store import Source, open_source
 
 _PARQUET: Final = (".parquet", ".geoparquet", ".pq")
@@ -43,6 +44,11 @@ def is_table(name: str) -> bool:
     """Whether a file is called like a table, by path or URL."""
     path = urlsplit(name).path if "://" in name else name
     return path.lower().endswith(_PARQUET + _ARROW)
+
+
+def is_table_folder(folder: Path) -> bool:
+    """Whether a folder holds tables, and no rasters."""
+    return bool(table_files(folder)) and not any(is_raster(path) for path in folder.rglob("*"))
 
 
 def table_files(folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError, SourceError
 from rasterflight_server.ingest.bands import NamedAsset, name_bands
+from rasterflight_server.ingest.batches import is_table, is_table_folder
 from rasterflight_server.ingest.folder import compile_pattern, read_folder
 from rasterflight_server.ingest.footprint import outline
 from rasterflight_server.ingest.header import Header, read_header
@@ -20,6 +21,7 @@ from rasterflight_server.ingest.registry import Registry
 from rasterflight_server.ingest.snapshot import SnapshotBuilder, check_target
 from rasterflight_server.ingest.sources import AssetSource, Failure, RecordSource
 from rasterflight_server.ingest.stac import read_stac
+from rasterflight_server.ingest.tables import read_table
 from rasterflight_server.ingest.write import IndexedAsset, IndexedRecord
 from rasterflight_server.store import open_source
 from rasterflight_server.types import Grid
@@ -118,6 +120,8 @@ def build_index(
 
 def _find(source: str, pattern: str | None) -> list[RecordSource | Failure]:
     folder = Path(source).resolve() if "://" not in source else None
+    if is_table(source) or (folder is not None and is_table_folder(folder)):
+        return list(read_table(source))
     if folder is not None and folder.is_dir():
         if pattern is not None:
             compile_pattern(pattern)

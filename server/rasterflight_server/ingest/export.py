@@ -16,7 +16,7 @@ from rasterflight_server.ingest.sources import Failure
 
 _Fail = Callable[[Failure], None]
 
-FORMS: Final[dict[str, Callable[[IndexRows, Path, _Fail], None]]] = {
+FORMS: Final[dict[str, Callable[[IndexRows, Path, _Fail], int]]] = {
     "stac-geoparquet": write_stac,
     "rasteret": write_rasteret,
 }
@@ -49,7 +49,7 @@ def export_index(directory: str | Path, to: str, out: str | Path) -> ExportRepor
     Raises
     ------
     RequestError
-        BAD_REQUEST: there is no such form, or the path is taken or cannot be written.
+        BAD_REQUEST: there is no such form, no file can be in it, or the path is taken or cannot be written.
     BadIndexError
         The directory is not an index, or a damaged one.
     """
@@ -63,8 +63,10 @@ def export_index(directory: str | Path, to: str, out: str | Path) -> ExportRepor
     rows = IndexRows(Path(directory))
     failures: list[Failure] = []
     with _draft(Path(out)) as draft:
-        FORMS[to](rows, draft, failures.append)
-    return ExportReport(Path(out), rows.manifest.records, tuple(failures))
+        records = FORMS[to](rows, draft, failures.append)
+        if not records:
+            raise RequestError(ErrorCode.BAD_REQUEST, f"nothing can be exported to {to}: {failures[0]}", field="to")
+    return ExportReport(Path(out), records, tuple(failures))
 
 
 @contextmanager

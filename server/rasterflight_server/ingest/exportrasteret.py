@@ -38,10 +38,11 @@ _CODECS: Final = frozenset([1, 5, 8, 32773, 32946, 34887, 34925, 50000])
 _PRIMARY: Final = {2: 3, 5: 4, 6: 3, 8: 3}
 _ALPHA: Final = 2
 _HORIZONTAL: Final = 2
+_EPSG: Final = "proj:epsg"
 _PARTITIONS: Final = pa.schema([("year", pa.int32()), ("month", pa.int32())])
 
 
-def write_rasteret(rows: IndexRows, folder: Path, fail: Callable[[Failure], None]) -> None:
+def write_rasteret(rows: IndexRows, folder: Path, fail: Callable[[Failure], None]) -> int:
     """Write a collection of rasteret into a new folder.
 
     Parameters
@@ -51,7 +52,13 @@ def write_rasteret(rows: IndexRows, folder: Path, fail: Callable[[Failure], None
     folder
         Where to write.
     fail
-        Called with each file that rasteret cannot read; its bands are null in the record.
+        Called with each file that rasteret cannot read; its bands are null in the record, and a record without others is not
+        written.
+
+    Returns
+    -------
+    int
+        Records that were written.
     """
     batches = _Batches(rows, fail)
     ds.write_dataset(
@@ -63,6 +70,7 @@ def write_rasteret(rows: IndexRows, folder: Path, fail: Callable[[Failure], None
         max_partitions=100_000,
         file_options=ds.ParquetFileFormat().make_write_options(compression="zstd"),
     )
+    return batches.records
 
 
 def _schema(rows: IndexRows, bands: Sequence[str], names: Mapping[str, str]) -> pa.Schema:
@@ -79,7 +87,7 @@ def _schema(rows: IndexRows, bands: Sequence[str], names: Mapping[str, str]) -> 
         b"date_range": f"{first.removesuffix('Z')},{last.removesuffix('Z')}".encode() if first else b"",
     }
     own = _own_fields(rows, bands)
-    properties = [rows.schema.field(name).with_name(column) for column, name in names.items()]
+    properties = [rows.schema.field(name).with_name(column) for column, name in names.items() if column != _EPSG]
     return pa.schema([*own, *properties, *_PARTITIONS], metadata)
 
 
@@ -90,18 +98,20 @@ def _own_fields(rows: IndexRows, bands: Sequence[str]) -> list[pa.Field]:
         pa.field("geometry", pa.binary()),
         rows.schema.field("bbox"),
         pa.field("assets", pa.struct([(band, _FILE) for band in bands])),
-        pa.field("proj:epsg", pa.int32()),
+        pa.field(_EPSG, pa.int32()),
         pa.field("crs", pa.utf8()),
         *(pa.field(f"{band}{METADATA}", _HEADER) for band in bands),
     ]
 
 
 def _columns_of_properties(rows: IndexRows, bands: Sequence[str]) -> dict[str, str]:
-    """Column -> property; one whose name is taken gets another."""
+    """Column -> property; one whose name is taken gets another, but for the EPSG code of the rasters."""
     taken = {field.name.casefold() for field in (*_own_fields(rows, bands), *_PARTITIONS)}
     names: dict[str, str] = {}
     for name in rows.schema.names:
-        if name not in RECORDS_COLUMNS:
+        if name == _EPSG and pa.types.is_integer(rows.schema.field(name).type):
+            names[_EPSG] = name
+        elif name not in RECORDS_COLUMNS:
             column = free_name(name, taken)
             taken.add(column.casefold())
             names[column] = name
@@ -117,15 +127,22 @@ class _Batches:
         self._bands = [band.name for band in rows.manifest.bands]
         self._properties = _columns_of_properties(rows, self._bands)
         self.schema = _schema(rows, self._bands, self._properties)
+        #: Written so far.
+        self.records = 0
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         for batch, files in self._rows.batches():
-            yield self._batch(batch, files)
+            crs = [_common_crs(row) for row in files]
+            readable = [self._readable(*row) for row in zip(batch.column("id").to_pylist(), files, crs, strict=True)]
+            kept = [number for number, row in enumerate(readable) if row]
+            self.records += len(kept)
+            yield self._batch(
+                batch.take(pa.array(kept, pa.int64())), [readable[i] for i in kept], [crs[i] for i in kept]
+            )
 
-    def _batch(self, batch: pa.RecordBatch, files: Sequence[Sequence[SlotAsset]]) -> pa.RecordBatch:
-        crs = [_common_crs(row) for row in files]
-        ids = batch.column("id").to_pylist()
-        readable = [self._readable(*row) for row in zip(ids, files, crs, strict=True)]
+    def _batch(
+        self, batch: pa.RecordBatch, readable: Sequence[Mapping[str, tuple[Asset, int]]], crs: Sequence[str | None]
+    ) -> pa.RecordBatch:
         when = batch.column("datetime").cast(pa.timestamp("us"))
         own = {
             "id": batch.column("id"),
@@ -133,7 +150,7 @@ class _Batches:
             "geometry": batch.column("geometry").cast(pa.binary()),
             "bbox": batch.column("bbox"),
             "assets": pa.array([self._files(row) for row in readable], self.schema.field("assets").type),
-            "proj:epsg": pa.array([None if name is None else int(name.partition(":")[2]) for name in crs], pa.int32()),
+            _EPSG: pa.array([None if name is None else int(name.partition(":")[2]) for name in crs], pa.int32()),
             "crs": pa.array(crs, pa.utf8()),
             "year": pc.year(when).cast(pa.int32()),
             "month": pc.month(when).cast(pa.int32()),

@@ -56,7 +56,7 @@ _ROW_GROUP: Final = 10_000
 _INT64_END: Final = 2**63
 
 
-def write_stac(rows: IndexRows, path: Path, fail: Callable[[Failure], None]) -> None:
+def write_stac(rows: IndexRows, path: Path, fail: Callable[[Failure], None]) -> int:
     """Write stac-geoparquet (version 1.1 of its specification).
 
     Parameters
@@ -67,6 +67,11 @@ def write_stac(rows: IndexRows, path: Path, fail: Callable[[Failure], None]) -> 
         File to write.
     fail
         Called with each file that cannot be in it.
+
+    Returns
+    -------
+    int
+        Items that were written.
     """
     items = _Items(rows, fail)
     with pq.ParquetWriter(path, items.schema, compression="zstd") as writer:
@@ -78,6 +83,7 @@ def write_stac(rows: IndexRows, path: Path, fail: Callable[[Failure], None]) -> 
                 waiting = []
         if waiting:
             writer.write_table(pa.Table.from_batches(waiting))
+    return rows.manifest.records
 
 
 class _Items:
