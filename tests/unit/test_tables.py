@@ -17,7 +17,7 @@ from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError, SourceError
 from rasterflight_server.ingest.columnmap import parse_map
 from rasterflight_server.ingest.sources import Failure, RecordSource
-from rasterflight_server.ingest.tables import read_table
+from rasterflight_server.ingest.tables import Query, read_table
 
 BOX = shapely.box(7, 46, 8, 47)
 MAP = {"id": "scene", "datetime": "acquired", "geometry": "footprint", "B04": "red_url"}
@@ -34,19 +34,19 @@ def table(**columns: Any) -> pa.Table:
     return pa.table({name: column for name, column in (usual | columns).items() if column is not None})
 
 
-def find(source: Any = None, named: dict[str, str] | None = MAP, **options: Any) -> list[RecordSource]:
-    found = list(read_table(source, named=named, **options))
+def find(source: Any, named: dict[str, str] | None = MAP) -> list[RecordSource]:
+    found = list(read_table(source, named))
     assert all(isinstance(record, RecordSource) for record in found), found
     return [record for record in found if isinstance(record, RecordSource)]
 
 
 def lines(source: Any, named: dict[str, str] | None = MAP) -> list[str]:
-    return [str(found) for found in read_table(source, named=named) if isinstance(found, Failure)]
+    return [str(found) for found in read_table(source, named) if isinstance(found, Failure)]
 
 
-def refused(source: Any = None, named: dict[str, str] | None = MAP, **options: Any) -> RequestError:
+def refused(source: Any, named: dict[str, str] | None = MAP) -> RequestError:
     with pytest.raises(RequestError) as caught:
-        list(read_table(source, named=named, **options))
+        list(read_table(source, named))
     assert caught.value.code is ErrorCode.BAD_REQUEST
     return caught.value
 
@@ -249,13 +249,13 @@ class TestShapes:
     def test_a_query(self, tmp_path: Path) -> None:
         pq.write_table(table(), tmp_path / "t.parquet")
         query = f"SELECT *, upper(scene) AS id FROM '{tmp_path}/t.parquet' WHERE clouds IS NULL"
-        [record] = find(query=query, named={key: column for key, column in MAP.items() if key != "id"})
+        [record] = find(Query(query), {key: column for key, column in MAP.items() if key != "id"})
         assert (record.id, record.assets[0].href) == ("B", "https://host/b.tif")
         assert record.properties == {"scene": "b", "clouds": None}
 
     @pytest.mark.parametrize("query", ["SELEC 1", "SELECT * FROM 'nowhere.parquet'", "SELECT 1 / 'a'", ""])
     def test_a_query_that_cannot_be_run(self, query: str) -> None:
-        error = refused(query=query)
+        error = refused(Query(query))
         assert error.field == "query"
         assert error.message.startswith("the query cannot be run: ")
 
@@ -284,5 +284,5 @@ class TestShapes:
 
     def test_no_file(self, tmp_path: Path) -> None:
         with pytest.raises(SourceError) as caught:
-            list(read_table(tmp_path / "t.parquet", named=MAP))
+            list(read_table(tmp_path / "t.parquet", MAP))
         assert caught.value.code is ErrorCode.SOURCE_NOT_FOUND

@@ -32,7 +32,7 @@ class TablePart:
 
     #: Name for messages: of a file, or of what else the table came from.
     name: str
-    #: Where relative hrefs start from: the path or URL of a file, or of a folder with "/" at its end.
+    #: Path or URL of a file; relative hrefs start from its folder.
     location: str
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
@@ -78,7 +78,7 @@ def file_parts(location: str) -> Iterator[TablePart]:
             yield part
         return
     for path in table_files(folder):
-        with _open(str(path), f"{folder.absolute()}{os.sep}") as part:
+        with _open(str(path), str(folder / path.name)) as part:
             yield _with_partitions(part, path.relative_to(folder).as_posix())
 
 
@@ -108,7 +108,7 @@ def object_parts(table: Any) -> Iterator[TablePart]:
 
 
 def _here() -> str:
-    return f"{Path.cwd()}{os.sep}"
+    return str(Path.cwd() / "table")
 
 
 def _checked(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:

@@ -2,12 +2,12 @@
 
 import difflib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from os.path import normpath
+from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urljoin
 
 import geopandas as gpd
 import numpy as np
@@ -22,13 +22,22 @@ from shapely.geometry.base import BaseGeometry
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
 from rasterflight_server.ingest.footprint import to_lonlat
-from rasterflight_server.ingest.sources import AssetSource, Failure, RecordSource
+from rasterflight_server.ingest.sources import AssetSource, Failure, Notice, RecordSource
+from rasterflight_server.ingest.stacassets import resolve_href
+from rasterflight_server.ingest.stacgeometry import mend
+from rasterflight_server.types.lonlat import HALF_TURN, Box
 
 _EXTENSION, _METADATA = b"ARROW:extension:name", b"ARROW:extension:metadata"
 _LON_LAT: Final = ("OGC:CRS84", "EPSG:4326")
 _YEARS: Final = range(1, 10_000)
 
+#: ``shapely.GeometryType`` of Polygon and MultiPolygon.
+_POLYGONS: Final = (3, 6)
+_POLE: Final = 90.0
+_BBOX: Final = ("xmin", "ymin", "xmax", "ymax")
+
 Shapes = npt.NDArray[np.object_]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +48,30 @@ class Flaw:
 
 
 @dataclass(frozen=True, slots=True)
+class Footprints:
+    """A column of footprints."""
+
+    shapes: Sequence[BaseGeometry | Flaw | None]
+    #: Row -> what is odd about its geometry, in words.
+    odd: Mapping[int, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """A batch as values, one of each for every record."""
 
     ids: Sequence[str | None]
     assets: Sequence[tuple[AssetSource, ...] | Flaw]
     whens: Sequence[datetime | Flaw | None]
-    footprints: Sequence[BaseGeometry | Flaw | None]
+    footprints: "Footprints"
     properties: Sequence[Mapping[str, Any]]
 
     def records(self, first: int) -> Iterator[RecordSource | Failure]:
         """Records, or why there is none; the row that comes first has this number in its table."""
-        rows = zip(self.ids, self.assets, self.whens, self.footprints, self.properties, strict=True)
-        for number, (record, assets, when, footprint, properties) in enumerate(rows, first):
+        rows = zip(self.ids, self.assets, self.whens, self.footprints.shapes, self.properties, strict=True)
+        for row, (record, assets, when, footprint, properties) in enumerate(rows):
             if not record:
-                yield Failure(f"row {number}", "", "it has no id")
+                yield Failure(f"row {first + row}", "", "it has no id")
             elif isinstance(assets, Flaw):
                 yield Failure(record, "", assets.reason)
             elif isinstance(when, Flaw):
@@ -63,7 +81,9 @@ class Rows:
             elif not assets:
                 yield Failure(record, "", "it has no href")
             else:
-                yield RecordSource(record, assets, when, footprint, properties)
+                odd = self.footprints.odd.get(row, ())
+                notices = tuple(Notice(record, "", reason) for reason in odd)
+                yield RecordSource(record, assets, when, footprint, properties, notices)
 
 
 def texts(array: pa.Array) -> list[str | None]:
@@ -74,11 +94,15 @@ def texts(array: pa.Array) -> list[str | None]:
 
 def hrefs(array: pa.Array, location: str) -> list[str | None]:
     """Values as absolute paths and URLs; relative ones start from where the table lies."""
-    found = texts(array)
-    if "://" in location:
-        return [href and urljoin(location, href) for href in found]
-    folder = os.path.realpath(os.path.dirname(location))  # noqa: PTH120, a path that ends in "/" is a folder
-    return [href if not href or "://" in href else os.path.normpath(os.path.join(folder, href)) for href in found]  # noqa: PTH118
+    folder = "" if "://" in location else str(Path(location).absolute().parent.resolve())
+
+    def absolute(href: str) -> str:
+        if not folder or href.startswith("/vsi"):
+            return resolve_href(href, location)
+        # Faster than paths as objects, and tables are long.
+        return normpath(href if href.startswith("/") else f"{folder}/{href}")
+
+    return [href if not href or "://" in href else absolute(href) for href in texts(array)]
 
 
 def instants(batch: pa.RecordBatch, name: str | None) -> list[datetime | Flaw | None]:
@@ -114,12 +138,11 @@ def instants(batch: pa.RecordBatch, name: str | None) -> list[datetime | Flaw | 
     )
 
 
-def footprints(
-    batch: pa.RecordBatch, name: str | None, metadata: Mapping[bytes, bytes] | None
-) -> list[BaseGeometry | Flaw | None]:
+def footprints(batch: pa.RecordBatch, name: str | None, metadata: Mapping[bytes, bytes] | None) -> Footprints:
     """Values of a column as footprints in OGC:CRS84: from WKB, WKT or any GeoArrow encoding, in the CRS that the table states.
 
-    Without a name, no record has one. ``metadata`` is that of the table.
+    They are mended as ``stacgeometry.read_footprint`` does; a column ``bbox`` helps. Without a name, no record has one.
+    ``metadata`` is that of the table.
 
     Raises
     ------
@@ -127,23 +150,27 @@ def footprints(
         Nothing of this type is a geometry, or the CRS is not known.
     """
     if name is None:
-        return [None] * batch.num_rows
-    field = batch.schema.field(name)
-    shapes, missing = _shapes(batch.column(name), field)
-    crs = _crs(field, metadata)
+        return Footprints([None] * batch.num_rows)
+    column = batch.schema.field(name)
+    shapes, missing = _shapes(batch.column(name), column)
+    crs = _crs(column, metadata)
     if crs is not None:
         shapes = _projected(shapes, crs)
     shapes = shapely.force_2d(shapes)
     found: list[BaseGeometry | Flaw | None] = list(shapes)
     present = ~shapely.is_missing(shapes)
-    for i in np.flatnonzero(~present & ~missing):
-        found[i] = Flaw(f"its {field.name} is not a geometry")
-    empty = present & (shapely.is_empty(shapes) | ~np.isfinite(shapely.bounds(shapes)).all(axis=1))
-    for i in np.flatnonzero(empty):
-        found[i] = None
-    for i in np.flatnonzero(present & ~empty & ~shapely.is_valid(shapes)):
-        found[i] = shapely.make_valid(shapes[i])
-    return found
+    for row in np.flatnonzero(~present & ~missing):
+        found[row] = Flaw(f"its {name} is not a geometry")
+    bounds, boxes = shapely.bounds(shapes), _boxes(batch)
+    nowhere = present & ~np.isfinite(bounds).all(axis=1)  # as of empty ones
+    for row in np.flatnonzero(nowhere):
+        found[row] = None
+    odd: dict[int, Sequence[str]] = {}
+    for row in np.flatnonzero(present & ~nowhere & _unusual(shapes, bounds, boxes)):
+        found[row], notes = mend(shapes[row], _box(boxes[row]))
+        if notes:
+            odd[int(row)] = notes
+    return Footprints(found, odd)
 
 
 def properties(batch: pa.RecordBatch, names: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -277,6 +304,32 @@ def _projected(shapes: Shapes, crs: CRS) -> Shapes:
         return np.column_stack(transformer.transform(coordinates[:, 0], coordinates[:, 1]))
 
     return np.asarray(shapely.transform(shapes, project))
+
+
+def _boxes(batch: pa.RecordBatch) -> Floats:
+    """The column ``bbox``, shape (rows, 4); NaN where there is none."""
+    kind = batch.schema.field("bbox").type if "bbox" in batch.schema.names else pa.null()
+    inside = {child.name for child in kind} if pa.types.is_struct(kind) else set()
+    if not inside.issuperset(_BBOX):
+        return np.full((batch.num_rows, 4), np.nan)
+    sides = [field_of(batch.column("bbox"), name).cast(pa.float64()) for name in _BBOX]
+    return np.column_stack([side.to_numpy(zero_copy_only=False) for side in sides])
+
+
+def _box(values: Floats) -> Box | None:
+    west, south, east, north = values.tolist()
+    return None if np.isnan(values).any() else (west, south, east, north)
+
+
+def _unusual(shapes: Shapes, bounds: Floats, boxes: Floats) -> npt.NDArray[np.bool_]:
+    """Rows whose geometry needs a closer look."""
+    west, south, east, north = bounds.T
+    outside = (west < -HALF_TURN) | (east > HALF_TURN) | (south < -_POLE) | (north > _POLE)
+    wide = (east - west > HALF_TURN) & (boxes[:, 0] > boxes[:, 2])
+    turned = np.isclose(boxes[:, [1, 0, 3, 2]], bounds).all(axis=1) & ~np.isclose(boxes, bounds).all(axis=1)
+    areas = np.isin(shapely.get_type_id(shapes), _POLYGONS)
+    unusual: npt.NDArray[np.bool_] = outside | wide | turned | ~areas | ~shapely.is_valid(shapes)
+    return unusual
 
 
 def unknown_column(name: str, given: Iterable[str], what: str, field: str) -> RequestError:

@@ -158,10 +158,7 @@ class _Batches:
         for band in self._bands:
             headers = [_header(*row[band]) if band in row else None for row in readable]
             own[f"{band}{METADATA}"] = pa.array(headers, _HEADER)
-        columns = [
-            batch.column(self._properties[name]) if name in self._properties else own[name]
-            for name in self.schema.names
-        ]
+        columns = [own[name] if name in own else batch.column(self._properties[name]) for name in self.schema.names]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
     def _readable(self, record: str, files: Sequence[SlotAsset], crs: str | None) -> dict[str, tuple[Asset, int]]:

@@ -6,6 +6,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.errors import RequestError
 from rasterflight_server.ingest.folder import is_raster_name, read_files
 from rasterflight_server.ingest.sources import Failure, RecordSource
 
@@ -21,8 +23,9 @@ def is_glob(source: str) -> bool:
 
 
 def is_prefix(source: str) -> bool:
-    """Whether a source is a folder behind a URL: ``s3://bucket/scenes/``."""
-    return "://" in source and urlsplit(source).path.endswith("/") and not urlsplit(source).query
+    """Whether a source is a folder of an object store: ``s3://bucket/scenes/``; behind http it would be a page."""
+    parts = urlsplit(source)
+    return parts.scheme not in ("", "http", "https", "file") and parts.path.endswith("/") and not parts.query
 
 
 def read_glob(source: str, pattern: str | None) -> Iterator[RecordSource | Failure]:
@@ -40,7 +43,7 @@ def read_glob(source: str, pattern: str | None) -> Iterator[RecordSource | Failu
     return read_files(((path.relative_to(folder).as_posix(), str(path)) for path in files), pattern, folder.name)
 
 
-def read_prefix(url: str, pattern: str | None, lister: Lister) -> Iterator[RecordSource | Failure]:
+def read_prefix(url: str, pattern: str | None, lister: Lister | None) -> Iterator[RecordSource | Failure]:
     """Find the GeoTIFFs below a URL.
 
     Parameters
@@ -50,13 +53,17 @@ def read_prefix(url: str, pattern: str | None, lister: Lister) -> Iterator[Recor
     pattern
         As for ``read_folder``.
     lister
-        Lists what lies below.
+        Lists what lies below; None: nobody can.
 
     Raises
     ------
+    RequestError
+        There is no lister.
     SourceError
         The store cannot be listed.
     """
+    if lister is None:
+        raise RequestError(ErrorCode.BAD_REQUEST, "object stores cannot be listed from here", field="source")
     files = sorted(href for href in lister(url) if is_raster_name(urlsplit(href).path))
     root = PurePosixPath(urlsplit(url).path).name or urlsplit(url).netloc
     return read_files(((unquote(href.removeprefix(url)), href) for href in files), pattern, root)

@@ -1,19 +1,42 @@
 """Records from tables: stac-geoparquet and rasteret collections by their own columns, all others by a column map."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from rasterflight_server.ingest.batches import TablePart, file_parts, object_parts, query_parts
+from rasterflight_server.ingest.batches import (
+    TablePart,
+    file_parts,
+    is_table,
+    is_table_folder,
+    object_parts,
+    query_parts,
+)
 from rasterflight_server.ingest.columnmap import ColumnMap, resolve_map
 from rasterflight_server.ingest.columns import Rows, footprints, hrefs, instants, properties, texts
 from rasterflight_server.ingest.rasteret import RasteretReader, is_rasteret
 from rasterflight_server.ingest.sources import AssetSource, Failure, RecordSource
+from rasterflight_server.ingest.stacassets import ALL_DATA, AssetChoice
+from rasterflight_server.ingest.stacparquet import StacReader, is_stac_table
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A DuckDB query in the place of a table; it runs here and now, and may read what the user may."""
+
+    sql: str
+
+
+def is_table_source(source: str) -> bool:
+    """Whether a path or URL is a table, or a folder of tables."""
+    return is_table(source) or ("://" not in source and Path(source).is_dir() and is_table_folder(Path(source)))
 
 
 def read_table(
-    source: Any = None, *, query: str | None = None, named: Mapping[str, str] | None = None
+    source: Any, named: Mapping[str, str] | None = None, choice: AssetChoice = ALL_DATA
 ) -> Iterator[RecordSource | Failure]:
     """Find the records of a table: a row is a record.
 
@@ -24,12 +47,12 @@ def read_table(
     Parameters
     ----------
     source
-        Path or URL of a Parquet or Arrow file, a folder of them (with columns from folders such as ``year=2024``), or any
-        object with ``__arrow_c_stream__``.
-    query
-        A DuckDB query in its place; it runs here and now, and may read what the user may.
+        Path or URL of a Parquet or Arrow file, a folder of them (with columns from folders such as ``year=2024``), a
+        ``Query``, or any object with ``__arrow_c_stream__``.
     named
         ``id``, ``datetime``, ``geometry`` or the name of a band -> column.
+    choice
+        For stac-geoparquet: which assets to take.
 
     Raises
     ------
@@ -39,22 +62,24 @@ def read_table(
         A file cannot be read.
     """
     first = 0
-    for part in _parts(source, query):
-        read = _reader(part, named)
+    for part in _parts(source):
+        read = _reader(part, named, choice)
         for batch in part.batches:
             yield from read(batch).records(first)
             first += batch.num_rows
 
 
-def _parts(source: Any, query: str | None) -> Iterator[TablePart]:
-    if query is not None:
-        return query_parts(query)
+def _parts(source: Any) -> Iterator[TablePart]:
+    if isinstance(source, Query):
+        return query_parts(source.sql)
     return object_parts(source) if hasattr(source, "__arrow_c_stream__") else file_parts(str(source))
 
 
-def _reader(part: TablePart, named: Mapping[str, str] | None) -> Callable[[pa.RecordBatch], Rows]:
+def _reader(part: TablePart, named: Mapping[str, str] | None, choice: AssetChoice) -> Callable[[pa.RecordBatch], Rows]:
     if not named and is_rasteret(part.schema):
         return RasteretReader(part).rows
+    if not named and is_stac_table(part.schema):
+        return StacReader(part, choice).rows
     return _MappedReader(part, resolve_map(named or {}, part.schema.names, part.name)).rows
 
 
