@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from os.path import normpath
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from affine import Affine
@@ -111,7 +111,7 @@ def resolve(href: str, location: str) -> str:
 
 def _source(key: str, asset: Mapping[str, Any], properties: Mapping[str, Any], href: str) -> AssetSource:
     hints, rest = read_bands(asset)
-    shape = numbers(asset.get("proj:shape"), 2) or numbers(properties.get("proj:shape"), 2)
+    grid = read_grid(asset, properties)
     return AssetSource(
         key=key,
         href=href,
@@ -119,6 +119,24 @@ def _source(key: str, asset: Mapping[str, Any], properties: Mapping[str, Any], h
         rest=rest,
         single=key,
         unnamed=f"{key}_",
+        crs=grid.crs,
+        transform=grid.transform,
+        shape=grid.shape,
+    )
+
+
+class GridFacts(NamedTuple):
+    """What STAC says about the grid of a file; as in ``AssetSource``."""
+
+    crs: str | None
+    transform: Affine | None
+    shape: tuple[int, int] | None
+
+
+def read_grid(asset: Mapping[str, Any], properties: Mapping[str, Any]) -> GridFacts:
+    """Read the projection extension (``proj:...``): an asset counts before its item."""
+    shape = numbers(asset.get("proj:shape"), 2) or numbers(properties.get("proj:shape"), 2)
+    return GridFacts(
         crs=_crs(asset) or _crs(properties),
         transform=_transform(asset) or _transform(properties),
         shape=(int(shape[0]), int(shape[1])) if shape else None,

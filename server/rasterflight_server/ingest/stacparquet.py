@@ -1,10 +1,9 @@
 """Records from stac-geoparquet: STAC items as a table."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import fields
-from itertools import repeat
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -12,26 +11,25 @@ import pyarrow as pa
 from rasterflight_server.ingest.batches import TablePart
 from rasterflight_server.ingest.columns import Flaw, Rows, field_of, footprints, hrefs, instants, properties, texts
 from rasterflight_server.ingest.sources import AssetSource
-from rasterflight_server.ingest.stacassets import ALL_DATA, AssetChoice, read_assets
+from rasterflight_server.ingest.stacassets import ALL_DATA, AssetChoice, GridFacts, read_assets, read_grid
 
 #: Columns of an item that are not properties of it.
 _ITEM: Final = frozenset(
     ["id", "geometry", "bbox", "assets", "links", "type", "stac_version", "stac_extensions", "collection", "datetime"]
 )
-#: Properties that what is said about files depends on.
-_ABOUT_FILES: Final = (
-    *("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson", "proj:transform", "proj:shape"),
+#: Properties that the meaning of pixels depends on.
+_MEANING: Final = (
     *("s2:processing_baseline", "sentinel:processing_baseline"),
     *("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied"),
 )
+#: What is said of grids, of files and of items.
+_GRID: Final = ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson", "proj:transform", "proj:shape")
 #: What is said of a file, but tells nothing of its bands and its place.
 _OTHER: Final = frozenset(["href", "title", "description", "created", "updated", "gsd", "alternate"])
-_OTHER_PREFIXES: Final = ("file:", "checksum:", "storage:", "auth:", "alternate:")
-#: Files of which the same is said are described once; more than this many descriptions are not kept.
-_MAX_KNOWN: Final = 100_000
+_OTHER_PREFIXES: Final = ("proj:", "file:", "checksum:", "storage:", "auth:", "alternate:")
 
-#: Gives the file that has an href.
-_Make = Callable[[str], AssetSource]
+#: Makes a file of its href and grid.
+_Make = Callable[[str, GridFacts], AssetSource]
 
 
 def is_stac_table(schema: pa.Schema) -> bool:
@@ -54,7 +52,8 @@ class StacReader:
         self._part = part
         self._choice = choice
         self._properties = {name: name for name in part.schema.names if name not in _ITEM}
-        self._known: dict[Hashable, _Make | None] = {}
+        self._makes = _Known[_Make | None]()
+        self._grids = _Known[GridFacts]()
 
     def rows(self, batch: pa.RecordBatch) -> Rows:
         """Values of a batch."""
@@ -75,10 +74,9 @@ class StacReader:
     def _assets(
         self, batch: pa.RecordBatch, items: Sequence[Mapping[str, Any]]
     ) -> list[tuple[AssetSource, ...] | Flaw]:
-        about = [_Facts(name, batch.column(name)) for name in _ABOUT_FILES if name in batch.schema.names]
         assets = batch.column("assets")
         columns = [
-            self._files(key.name, field_of(assets, key.name), about, items)
+            self._files(key.name, field_of(assets, key.name), batch, items)
             for key in assets.type
             if pa.types.is_struct(key.type) and "href" in {field.name for field in key.type}
         ]
@@ -88,72 +86,109 @@ class StacReader:
         return [tuple(filter(None, row)) or Flaw(reason) for row in zip(*columns, strict=True)]
 
     def _files(
-        self, key: str, column: pa.StructArray, about: Sequence["_Facts"], items: Sequence[Mapping[str, Any]]
+        self, key: str, column: pa.StructArray, batch: pa.RecordBatch, items: Sequence[Mapping[str, Any]]
     ) -> list[AssetSource | None]:
         """The files of one key, one for each item."""
-        told = [
-            field.name
-            for field in column.type
-            if field.name not in _OTHER and not field.name.startswith(_OTHER_PREFIXES)
-        ]
-        own = [_Facts(name, field_of(column, name)) for name in told]
-        links = hrefs(self._links(column), self._part.location)
-        types = next((facts.values for facts in own if facts.name == "type"), [None] * len(links))
-        signatures = zip(*(facts.signatures for facts in (*own, *about)), strict=True) if own or about else repeat(())
+        names = [field.name for field in column.type]
+        told = [name for name in names if name not in _OTHER and not name.startswith(_OTHER_PREFIXES)]
+        own, grid = _Facts(column, told), _Facts(column, [name for name in names if name in _GRID])
+        meaning, place = _Facts(batch, _MEANING), _Facts(batch, _GRID)
         found: list[AssetSource | None] = []
-        for row, (href, media_type, signature) in enumerate(zip(links, types, signatures, strict=False)):
+        for row, href in enumerate(hrefs(self._links(column), self._part.location)):
             if not href:
                 found.append(None)
                 continue
             # Where no media type is given, the name of the file tells what it is.
-            known = (key, signature, "" if media_type else PurePosixPath(urlsplit(href).path).suffix)
-            if known not in self._known:
-                if len(self._known) >= _MAX_KNOWN:
-                    self._known.clear()
-                asset = {facts.name: facts.values[row] for facts in own if facts.values[row] is not None}
-                self._known[known] = self._make(key, {**asset, "href": href}, items[row])
-            make = self._known[known]
-            found.append(None if make is None else make(href))
+            suffix = "" if own.said(row, "type") else PurePosixPath(urlsplit(href).path).suffix
+            make = self._makes.get(
+                (key, suffix, own.signatures[row], meaning.signatures[row]),
+                lambda: self._make(key, {**own.row(row), "href": href}, items[row]),  # noqa: B023, called at once
+            )
+            if make is None:
+                found.append(None)
+                continue
+            where = self._grids.get(
+                (grid.signatures[row], place.signatures[row]),
+                lambda: read_grid(grid.row(row), place.row(row)),  # noqa: B023
+            )
+            found.append(make(href, where))
         return found
 
     def _links(self, column: pa.StructArray) -> pa.Array:
         """Hrefs; of those that have alternates, the one of the scheme that is preferred."""
         own = field_of(column, "href")
-        names = {field.name for field in column.type}
-        if self._choice.prefer is None or "alternate" not in names:
+        if self._choice.prefer is None or "alternate" not in {field.name for field in column.type}:
             return own
         alternates = field_of(column, "alternate")
         others = [field_of(field_of(alternates, each.name), "href") for each in alternates.type]
         rows = zip(own.to_pylist(), *(other.to_pylist() for other in others), strict=True)
         start = f"{self._choice.prefer}://"
-        return pa.array(
-            [next((href for href in row if href and href.lower().startswith(start)), row[0]) for row in rows]
-        )
+        chosen = [next((href for href in row if href and href.lower().startswith(start)), row[0]) for row in rows]
+        return pa.array(chosen, pa.utf8())
 
     def _make(self, key: str, asset: Mapping[str, Any], properties: Mapping[str, Any]) -> "_Make | None":
         item = {"properties": properties, "assets": {key: asset}}
         source = next(iter(read_assets(item, self._part.location, self._choice, {})), None)
         if source is None:
             return None
-        same = {field.name: getattr(source, field.name) for field in fields(source) if field.name != "href"}
-        return lambda href: AssetSource(href=href, **same)
+        own = {"href", *GridFacts._fields}
+        same = {field.name: getattr(source, field.name) for field in fields(source) if field.name not in own}
+        return lambda href, grid: AssetSource(
+            href=href, crs=grid.crs, transform=grid.transform, shape=grid.shape, **same
+        )
+
+
+Value = TypeVar("Value")
+
+
+class _Known(Generic[Value]):
+    """Values by what they were made of: what is said again and again is understood once."""
+
+    _MAX: Final = 100_000
+
+    def __init__(self) -> None:
+        self._values: dict[Hashable, Value] = {}
+
+    def get(self, signature: Hashable, make: Callable[[], Value]) -> Value:
+        """The value of a signature, made when it is first met."""
+        try:
+            return self._values[signature]
+        except KeyError:
+            if len(self._values) >= self._MAX:
+                self._values.clear()
+            value = self._values[signature] = make()
+            return value
 
 
 class _Facts:
-    """One fact about the files or items of a batch."""
+    """Some facts about the files or items of a batch, by row."""
 
-    def __init__(self, name: str, array: pa.Array) -> None:
-        self.name = name
-        same = len(array) > 1 and array[1:].equals(array[:-1])
-        values = array[:1].to_pylist() if same else array.to_pylist()
-        signatures = [_hashable(value) for value in values]
-        #: None: nothing is said.
-        self.values: Sequence[Any] = values * len(array) if same else values
-        #: What tells one value from another.
-        self.signatures: Sequence[Hashable] = signatures * len(array) if same else signatures
+    def __init__(self, holder: pa.RecordBatch | pa.StructArray, names: Iterable[str]) -> None:
+        batch = isinstance(holder, pa.RecordBatch)
+        given = set(holder.schema.names) if batch else {field.name for field in holder.type}
+        self._columns: dict[str, Sequence[Any]] = {}
+        signatures = []
+        for name in given.intersection(names):
+            array = holder.column(name) if batch else field_of(holder, name)
+            same = len(array) > 1 and array[1:].equals(array[:-1])
+            values = array[:1].to_pylist() if same else array.to_pylist()
+            self._columns[name] = values * len(array) if same else values
+            marks = [_hashable(value) for value in values]
+            signatures.append(marks * len(array) if same else marks)
+        #: What tells rows of which the same is said from others.
+        self.signatures: list[Hashable] = list(zip(*signatures, strict=True)) or [()] * len(holder)
+
+    def said(self, row: int, name: str) -> Any:
+        """One fact; None: nothing is said."""
+        return self._columns[name][row] if name in self._columns else None
+
+    def row(self, row: int) -> dict[str, Any]:
+        """What is said in a row."""
+        return {name: values[row] for name, values in self._columns.items() if values[row] is not None}
 
 
 def _hashable(value: Any) -> Hashable:
-    if isinstance(value, list) and not any(isinstance(each, list | dict) for each in value):
-        return tuple(value)
-    return repr(value) if isinstance(value, list | dict) else value
+    if isinstance(value, list):
+        # The values of a list are of one type.
+        return repr(value) if value and isinstance(value[0], list | dict) else tuple(value)
+    return repr(value) if isinstance(value, dict) else value
