@@ -78,12 +78,13 @@ def _draft(out: Path) -> Iterator[Path]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _remove(draft)
-        yield draft
-        draft.rename(out)
+        try:
+            yield draft
+            draft.rename(out)
+        finally:
+            _remove(draft)
     except OSError as error:
         raise _unusable(out, error.strerror or "it cannot be written") from None
-    finally:
-        _remove(draft)
 
 
 def _remove(path: Path) -> None:

@@ -13,41 +13,37 @@ from rasterflight_server.catalog.manifest import BandEntry
 from rasterflight_server.ingest.indexrows import IndexRows, SlotAsset
 from rasterflight_server.ingest.properties import free_name
 from rasterflight_server.ingest.sources import Failure
-from rasterflight_server.types import Asset
+from rasterflight_server.types import Asset, Profile
 
 _VERSION: Final = "1.1.0"
-_EXTENSIONS: Final = [
-    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
-    "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
-    "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
-    "https://stac-extensions.github.io/eo/v2.0.0/schema.json",
-]
+#: Extension -> prefix of its fields.
+_EXTENSIONS: Final = {
+    "https://stac-extensions.github.io/projection/v2.0.0/schema.json": "proj:",
+    "https://stac-extensions.github.io/raster/v2.0.0/schema.json": "raster:",
+    "https://stac-extensions.github.io/classification/v2.0.0/schema.json": "classification:",
+    "https://stac-extensions.github.io/eo/v2.0.0/schema.json": "eo:",
+}
 _MEDIA_TYPE: Final = "image/tiff; application=geotiff"
-_BAND: Final = pa.struct(
-    [
-        ("name", pa.utf8()),
-        ("description", pa.utf8()),
-        ("data_type", pa.utf8()),
-        ("nodata", pa.float64()),
-        ("unit", pa.utf8()),
-        ("eo:common_name", pa.utf8()),
-        ("raster:scale", pa.float64()),
-        ("raster:offset", pa.float64()),
-        ("classification:classes", pa.list_(pa.struct([("value", pa.int64()), ("name", pa.utf8())]))),
-    ]
-)
-_ASSET: Final = pa.struct(
-    [
-        ("href", pa.utf8()),
-        ("type", pa.utf8()),
-        ("roles", pa.list_(pa.utf8())),
-        ("proj:code", pa.utf8()),
-        ("proj:wkt2", pa.utf8()),
-        ("proj:shape", pa.list_(pa.int64())),
-        ("proj:transform", pa.list_(pa.float64())),
-        ("bands", pa.list_(_BAND)),
-    ]
-)
+_BAND: Final = {
+    "name": pa.utf8(),
+    "description": pa.utf8(),
+    "data_type": pa.utf8(),
+    "nodata": pa.float64(),
+    "unit": pa.utf8(),
+    "eo:common_name": pa.utf8(),
+    "raster:scale": pa.float64(),
+    "raster:offset": pa.float64(),
+    "classification:classes": pa.list_(pa.struct([("value", pa.int64()), ("name", pa.utf8())])),
+}
+_ASSET: Final = {
+    "href": pa.utf8(),
+    "type": pa.utf8(),
+    "roles": pa.list_(pa.utf8()),
+    "proj:code": pa.utf8(),
+    "proj:wkt2": pa.utf8(),
+    "proj:shape": pa.list_(pa.int64()),
+    "proj:transform": pa.list_(pa.float64()),
+}
 _LINK: Final = pa.struct([("href", pa.utf8()), ("rel", pa.utf8()), ("type", pa.utf8()), ("title", pa.utf8())])
 #: Types of pixels that STAC has other words for.
 _DATA_TYPES: Final = {"complex64": "cfloat32", "complex128": "cfloat64"}
@@ -92,6 +88,7 @@ class _Items:
     def __init__(self, rows: IndexRows, fail: Callable[[Failure], None]) -> None:
         self._fail = fail
         self._collection = rows.manifest.name
+        self._extensions = _extensions(_asset_type(rows))
         self._bands: Mapping[str, BandEntry] = {band.name: band for band in rows.manifest.bands}
         self._slots = [slot.bands for slot in rows.manifest.slots]
         #: Key of the asset of each slot: what an only band is called, that band will be called again.
@@ -103,7 +100,7 @@ class _Items:
             "id": pa.utf8(),
             "collection": pa.utf8(),
             "links": pa.list_(_LINK),
-            "assets": pa.struct([(key, _ASSET) for key in dict.fromkeys(self._keys)]),
+            "assets": pa.struct([(key, _asset_type(rows)) for key in dict.fromkeys(self._keys)]),
         }
         taken = {name.casefold() for name in own} | RECORDS_COLUMNS
         #: Column -> property.
@@ -129,7 +126,7 @@ class _Items:
             **{name: batch.column(name) for name in ("id", "geometry", "bbox", "datetime")},
             "type": pa.repeat("Feature", count),
             "stac_version": pa.repeat(_VERSION, count),
-            "stac_extensions": pa.array([_EXTENSIONS] * count, pa.list_(pa.utf8())),
+            "stac_extensions": pa.array([self._extensions] * count, pa.list_(pa.utf8())),
             "collection": pa.repeat(self._collection, count),
             "links": pa.array([[]] * count, pa.list_(_LINK)),
             "assets": pa.array(
@@ -154,7 +151,7 @@ class _Items:
 
     def _asset(self, asset: Asset, names: Sequence[str]) -> dict[str, Any]:
         grid = asset.grid
-        coded = grid.crs is not None and not grid.crs.startswith(("PROJCRS", "GEOGCRS", "BOUNDCRS", "ENGCRS"))
+        coded = grid.crs is not None and _is_code(grid.crs)
         return {
             "href": asset.href,
             "type": _MEDIA_TYPE,
@@ -167,20 +164,50 @@ class _Items:
         }
 
     def _band(self, asset: Asset, sample: int, name: str, *, single: bool) -> dict[str, Any]:
-        profile, meta = asset.profile, asset.profile.bands[sample]
         # A file's only band is called by the key of the asset, which leaves room for another name.
         first, second, *_ = [*self._bands[name].aliases, None, None]
-        dtype = profile.levels[0].dtype
         return {
+            **_meaning(asset.profile, sample),
             "name": (first or name) if single else name,
-            "description": meta.description,
-            "data_type": _DATA_TYPES.get(dtype, dtype),
-            "nodata": None if profile.nodata is None else float(profile.nodata),
-            "unit": meta.unit,
             "eo:common_name": second if single else first,
-            "raster:scale": meta.scale,
-            "raster:offset": meta.offset,
-            "classification:classes": None
-            if meta.categories is None
-            else [{"value": value, "name": text} for value, text in meta.categories if value < _INT64_END],
         }
+
+
+def _meaning(profile: Profile, sample: int) -> dict[str, Any]:
+    meta, dtype = profile.bands[sample], profile.levels[0].dtype
+    return {
+        "description": meta.description,
+        "data_type": _DATA_TYPES.get(dtype, dtype),
+        "nodata": None if profile.nodata is None else float(profile.nodata),
+        "unit": meta.unit,
+        "raster:scale": meta.scale,
+        "raster:offset": meta.offset,
+        "classification:classes": None
+        if meta.categories is None
+        else [{"value": value, "name": text} for value, text in meta.categories if value < _INT64_END],
+    }
+
+
+def _asset_type(rows: IndexRows) -> pa.DataType:
+    """Fields of an asset, but for those that are null in all of them: in JSON null is not the same as nothing."""
+    known = [_meaning(profile, sample) for profile in rows.profiles for sample in range(len(profile.bands))]
+    used = {"name", *(name for facts in known for name, value in facts.items() if value is not None)}
+    alone = {slot.bands[0] for slot in rows.manifest.slots if len(slot.bands) == 1}
+    if any(len(band.aliases) > (band.name in alone) for band in rows.manifest.bands):
+        used.add("eo:common_name")
+    coded = [_is_code(crs.name) for crs in rows.manifest.crs]
+    unused = {name for name, there in (("proj:code", any(coded)), ("proj:wkt2", not all(coded))) if not there}
+    band = pa.struct([(name, kind) for name, kind in _BAND.items() if name in used])
+    return pa.struct(
+        [*((name, kind) for name, kind in _ASSET.items() if name not in unused), ("bands", pa.list_(band))]
+    )
+
+
+def _extensions(asset: pa.DataType) -> list[str]:
+    names = [field.name for field in (*asset, *asset.field("bands").type.value_type)]
+    return [url for url, prefix in _EXTENSIONS.items() if any(name.startswith(prefix) for name in names)]
+
+
+def _is_code(crs: str) -> bool:
+    """Whether a CRS is a code such as EPSG:32618, not WKT."""
+    return "[" not in crs

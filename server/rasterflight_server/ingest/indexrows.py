@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rasterflight_server.catalog.assets import AssetsFile
-from rasterflight_server.catalog.format import RECORDS
+from rasterflight_server.catalog.format import PROFILES, RECORDS
 from rasterflight_server.catalog.manifest import Manifest
+from rasterflight_server.catalog.profiles import load_profiles
 from rasterflight_server.errors import BadIndexError
-from rasterflight_server.types import Asset
+from rasterflight_server.types import Asset, Profile
 
 _BATCH_ROWS: Final = 2_000
 
@@ -42,6 +43,8 @@ class IndexRows:
         self.manifest = Manifest.read(directory)
         snapshot = directory / self.manifest.snapshot
         self._assets = AssetsFile(snapshot, self.manifest, directory.parent)
+        #: What its files have in common.
+        self.profiles: list[Profile] = load_profiles((snapshot / PROFILES).read_bytes())
         try:
             self._records = pq.ParquetFile(snapshot / RECORDS)
         except (OSError, pa.ArrowInvalid):

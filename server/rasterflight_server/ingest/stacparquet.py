@@ -74,9 +74,9 @@ class StacReader:
     def _assets(
         self, batch: pa.RecordBatch, items: Sequence[Mapping[str, Any]]
     ) -> list[tuple[AssetSource, ...] | Flaw]:
-        assets = batch.column("assets")
+        assets, meaning, place = batch.column("assets"), _Facts(batch, _MEANING), _Facts(batch, _GRID)
         columns = [
-            self._files(key.name, field_of(assets, key.name), batch, items)
+            self._files(key.name, field_of(assets, key.name), meaning, place, items)
             for key in assets.type
             if pa.types.is_struct(key.type) and "href" in {field.name for field in key.type}
         ]
@@ -86,13 +86,17 @@ class StacReader:
         return [tuple(filter(None, row)) or Flaw(reason) for row in zip(*columns, strict=True)]
 
     def _files(
-        self, key: str, column: pa.StructArray, batch: pa.RecordBatch, items: Sequence[Mapping[str, Any]]
+        self,
+        key: str,
+        column: pa.StructArray,
+        meaning: "_Facts",
+        place: "_Facts",
+        items: Sequence[Mapping[str, Any]],
     ) -> list[AssetSource | None]:
         """The files of one key, one for each item."""
         names = [field.name for field in column.type]
         told = [name for name in names if name not in _OTHER and not name.startswith(_OTHER_PREFIXES)]
         own, grid = _Facts(column, told), _Facts(column, [name for name in names if name in _GRID])
-        meaning, place = _Facts(batch, _MEANING), _Facts(batch, _GRID)
         found: list[AssetSource | None] = []
         for row, href in enumerate(hrefs(self._links(column), self._part.location)):
             if not href:
@@ -120,7 +124,8 @@ class StacReader:
         if self._choice.prefer is None or "alternate" not in {field.name for field in column.type}:
             return own
         alternates = field_of(column, "alternate")
-        others = [field_of(field_of(alternates, each.name), "href") for each in alternates.type]
+        given = [each.name for each in alternates.type if pa.types.is_struct(each.type)]
+        others = [field_of(field_of(alternates, name), "href") for name in given]
         rows = zip(own.to_pylist(), *(other.to_pylist() for other in others), strict=True)
         start = f"{self._choice.prefer}://"
         chosen = [next((href for href in row if href and href.lower().startswith(start)), row[0]) for row in rows]
