@@ -53,6 +53,13 @@ def direct(folder: Path, index: Path) -> Iterator[Direct]:
     """Index a folder and open it; every file must be readable."""
     report = build_index(folder, index, "files")
     assert not report.failures, list(map(str, report.failures))
+    with opened(index) as reads:
+        yield reads
+
+
+@contextmanager
+def opened(index: Path) -> Iterator[Direct]:
+    """Open an index."""
     collection = Collection.open(index)
     service = Service({"files": collection})
     try:
