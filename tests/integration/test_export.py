@@ -48,11 +48,10 @@ def test_round_trip(indexes: dict[str, Path], name: str, tmp_path: Path) -> None
 
 
 class TestForm:
-    @pytest.fixture(scope="class")
-    def path(self, indexes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-        path = tmp_path_factory.mktemp("export") / "items.parquet"
-        export_index(indexes["ny"], "stac-geoparquet", path)
-        return path
+    @pytest.fixture
+    def path(self, indexes: dict[str, Path], tmp_path: Path) -> Path:
+        export_index(indexes["ny"], "stac-geoparquet", tmp_path / "items.parquet")
+        return tmp_path / "items.parquet"
 
     def test_columns_of_the_specification(self, path: Path) -> None:
         schema = pq.read_schema(path)

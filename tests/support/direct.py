@@ -53,8 +53,8 @@ def direct(folder: Path, index: Path) -> Iterator[Direct]:
     """Index a folder and open it; every file must be readable."""
     report = build_index(folder, index, "files")
     assert not report.failures, list(map(str, report.failures))
-    with opened(index) as made:
-        yield made
+    with opened(index) as reads:
+        yield reads
 
 
 @contextmanager

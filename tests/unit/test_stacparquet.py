@@ -71,7 +71,9 @@ def test_the_same_as_by_json(data: Path, folder: str) -> None:
             "id": feature["id"],
             "geometry": shapely.to_wkb(shapely.from_geojson(json.dumps(feature["geometry"]))),
             "assets": feature["assets"],
-            "datetime": datetime.fromisoformat(feature["properties"]["datetime"]),
+            "datetime": pa.scalar(feature["properties"]["datetime"]).cast(pa.timestamp("us", "UTC")).as_py()
+            if feature["properties"]["datetime"]
+            else None,
         }
         for feature in features
     ]

@@ -79,23 +79,17 @@ def find_records(sources: Sequence[Any], options: SourceOptions = DEFAULTS) -> I
         raise RequestError(ErrorCode.BAD_REQUEST, "there is no source to index", field="source", hint=_HINT)
     if options.pattern is not None:
         compile_pattern(options.pattern)
-    origins: dict[str, int] = {}
+    origins: dict[str, Any] = {}
     keys: set[str] = set()
     with new_session() as session:
-        for number, source in enumerate(sources):
-            for found in _named_errors(source, _records(source, options, session)):
-                if isinstance(found, Failure):
-                    name = source_label(source)
-                    yield found if len(sources) == 1 else replace(found, reason=f"{found.reason} (in {name})")
-                elif found.id in origins:
-                    first = origins[found.id]
-                    where = "" if first == number else f", of {source_label(sources[first])}"
-                    where += "" if len(sources) == 1 else f" (in {source_label(source)})"
-                    yield Failure(found.id, "", f"an earlier record{where} has the same id")
-                else:
-                    origins[found.id] = number
+        for source in sources:
+            for each in _named_errors(source, _records(source, options, session)):
+                found = each if isinstance(each, Failure) else _unless_twice(each, source, origins)
+                if isinstance(found, RecordSource):
                     keys.update(asset.key for asset in found.assets)
-                    yield found
+                elif len(sources) > 1:
+                    found = replace(found, reason=f"{found.reason} (in {source_label(source)})")
+                yield found
     for key in options.assets.keys:
         if origins and key not in keys:
             yield Failure("", key, "no record has an asset of this name")
@@ -106,6 +100,15 @@ def source_label(source: Any) -> str:
     if isinstance(source, Query):
         return "the query"
     return label(source) if isinstance(source, str) else "the table"
+
+
+def _unless_twice(record: RecordSource, source: Any, origins: dict[str, Any]) -> RecordSource | Failure:
+    origin = origins.get(record.id)
+    if origin is None:
+        origins[record.id] = source
+        return record
+    where = "" if origin is source else f", of {source_label(origin)},"
+    return Failure(record.id, "", f"an earlier record{where} has the same id")
 
 
 def _named_errors(source: Any, records: _Found) -> _Found:
