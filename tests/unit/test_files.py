@@ -1,11 +1,14 @@
 """Records from files that wildcards and listings find."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rasterflight_server.ingest.files import is_glob, is_prefix, read_glob, read_prefix
 from rasterflight_server.ingest.sources import Failure, RecordSource
+from rasterflight_server.store import Stores
+from rasterflight_server.types import Identity
 
 NAMES = ["2023/a_B04.tif", "2023/a_B08.tif", "2023/deep/b_B04.TIFF", "2024/c_B04.tif", "2024/readme_B04.txt"]
 
@@ -58,6 +61,17 @@ class TestGlob:
         ]
 
 
+class Listing(Stores):
+    """Stores that list what the tests name, by the URLs that they have for it."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    def list_files(self, url: str) -> Iterator[tuple[str, Identity]]:
+        return iter([(f"{self._url}{name}", Identity(1)) for name in reversed(NAMES)])
+
+
 class TestPrefix:
     def test_what_is_one(self) -> None:
         assert is_prefix("s3://bucket/scenes/")
@@ -66,8 +80,7 @@ class TestPrefix:
         assert not is_prefix("scenes/")
 
     def test_names_start_below_the_prefix(self) -> None:
-        listed = [f"s3://bucket/scenes/{name}" for name in reversed(NAMES)]
-        found = list(read_prefix("s3://bucket/scenes/", "{year}/*{id}_{band}.tif", lambda url: listed))
+        found = list(read_prefix("s3://bucket/scenes/", "{year}/*{id}_{band}.tif", Listing("s3://bucket/scenes/")))
         assert [str(each) for each in found if isinstance(each, Failure)] == [
             "2023/deep/b_B04.TIFF: its name does not fit the pattern"
         ]
@@ -77,3 +90,9 @@ class TestPrefix:
             "c": {"year": "2024"},
         }
         assert records["c"].assets[0].href == "s3://bucket/scenes/2024/c_B04.tif"
+
+    def test_urls_that_name_the_account(self) -> None:
+        stores = Listing("abfs://box@account.dfs.core.windows.net/scenes/")
+        found = list(read_prefix("az://box/scenes/", None, stores))
+        assert ids(found) == ["2023/a_B04", "2023/a_B08", "2023/deep/b_B04", "2024/c_B04"]
+        assert found[0].assets[0].href == "abfs://box@account.dfs.core.windows.net/scenes/2023/a_B04.tif"

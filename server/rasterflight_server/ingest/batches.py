@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
+from rasterflight_server.ingest.files import below, is_prefix
 from rasterflight_server.ingest.folder import is_raster
-from rasterflight_server.store import Source, open_source
+from rasterflight_server.store import Source, Stores
 
 _PARQUET: Final = (".parquet", ".geoparquet", ".pq")
 _ARROW: Final = (".arrow", ".arrows", ".feather", ".ipc")
@@ -56,14 +57,16 @@ def table_files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if is_table(path.name)
-        and path.is_file()
-        and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+        if is_table(path.name) and path.is_file() and not _is_hidden(path.relative_to(folder).as_posix())
     )
 
 
-def file_parts(location: str) -> Iterator[TablePart]:
-    """Open a table by path or URL, or all tables of a folder; names of folders such as ``year=2024`` become columns.
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith((".", "_")) for part in name.split("/"))
+
+
+def file_parts(location: str, stores: Stores) -> Iterator[TablePart]:
+    """Open a table by path or URL, or all tables of a folder or prefix; folders such as ``year=2024`` become columns.
 
     Raises
     ------
@@ -72,14 +75,21 @@ def file_parts(location: str) -> Iterator[TablePart]:
     SourceError
         A file cannot be read.
     """
-    folder = Path(location)
-    if "://" in location or not folder.is_dir():
-        with _open(location, location) as part:
-            yield part
-        return
-    for path in table_files(folder):
-        with _open(str(path), str(folder / path.name)) as part:
-            yield _with_partitions(part, path.relative_to(folder).as_posix())
+    for name, path in _files(location, stores):
+        # Relative hrefs of all files of a folder start at the folder.
+        start = path if path == location else f"{location.rstrip('/')}/{PurePosixPath(name).name}"
+        with _open(path, start, stores) as part:
+            yield _with_partitions(part, name)
+
+
+def _files(location: str, stores: Stores) -> list[tuple[str, str]]:
+    """Path from the folder, and path or URL, of each file."""
+    if is_prefix(location):
+        return sorted((name, href) for name, href in below(location, stores) if is_table(name) and not _is_hidden(name))
+    if "://" not in location and Path(location).is_dir():
+        folder = Path(location)
+        return [(path.relative_to(folder).as_posix(), str(path)) for path in table_files(folder)]
+    return [(PurePosixPath(urlsplit(location).path if "://" in location else location).name, location)]
 
 
 def query_parts(query: str) -> Iterator[TablePart]:
@@ -125,9 +135,9 @@ def _sliced(batches: Any) -> Iterator[pa.RecordBatch]:
 
 
 @contextmanager
-def _open(path: str, location: str) -> Iterator[TablePart]:
+def _open(path: str, location: str, stores: Stores) -> Iterator[TablePart]:
     name = PurePosixPath(urlsplit(path).path if "://" in path else path).name
-    with open_source(path) as source, io.BufferedReader(_File(source)) as file:
+    with stores.open(path) as source, io.BufferedReader(_File(source)) as file:
         try:
             if bytes(source.read_prefix(4)) == b"PAR1":
                 parquet: Any = pq.ParquetFile(file)

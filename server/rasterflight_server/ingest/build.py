@@ -24,7 +24,7 @@ from rasterflight_server.ingest.stacassets import AssetChoice
 from rasterflight_server.ingest.stacquery import StacQuery
 from rasterflight_server.ingest.tables import Query
 from rasterflight_server.ingest.write import IndexedAsset, IndexedRecord
-from rasterflight_server.store import open_source
+from rasterflight_server.store import Stores
 from rasterflight_server.types import Grid
 
 DEFAULT_JOBS: Final = 16
@@ -62,6 +62,7 @@ def build_index(
     prefer: str | None = None,
     search: Mapping[str, Any] | None = None,
     jobs: int = DEFAULT_JOBS,
+    stores: Stores | None = None,
     progress: bool = False,
     on_failure: Callable[[Failure], None] | None = None,
 ) -> BuildReport:
@@ -95,6 +96,8 @@ def build_index(
         For STAC APIs: what to search for; ``StacQuery`` has the names.
     jobs
         Files that are read at a time.
+    stores
+        Where files are opened; None: without options.
     progress
         Show a bar on stderr when that is a terminal.
     on_failure
@@ -110,6 +113,7 @@ def build_index(
     check_target(Path(out), name)
     if jobs < 1:
         raise RequestError(ErrorCode.BAD_REQUEST, f"jobs is at least 1, got {jobs}", field="jobs")
+    stores = stores or Stores()
     failures: list[Failure] = []
 
     def fail(failure: Failure) -> None:
@@ -121,6 +125,7 @@ def build_index(
     options = SourceOptions(
         pattern=pattern,
         columns=map,
+        stores=stores,
         assets=AssetChoice(tuple(assets), prefer),
         search=None if search is None else StacQuery.of(search),
         jobs=jobs,
@@ -130,7 +135,7 @@ def build_index(
         indexer = _Indexer(Path(out).resolve().parent, snapshot, fail)
         bar = tqdm(unit="record", disable=None if progress else True, file=sys.stderr)
         with bar, ThreadPoolExecutor(jobs, "header") as pool:
-            for record, headers in _read(_records(found, fail), pool, jobs):
+            for record, headers in _read(_records(found, fail), stores, pool, jobs):
                 indexer.add(record, headers)
                 bar.update()
         if not indexer.records:
@@ -165,12 +170,12 @@ def _records(found: Iterable[RecordSource | Failure], fail: Callable[[Failure], 
             yield record
 
 
-def _read(records: Iterable[RecordSource], pool: ThreadPoolExecutor, jobs: int) -> Iterator[_Pending]:
+def _read(records: Iterable[RecordSource], stores: Stores, pool: ThreadPoolExecutor, jobs: int) -> Iterator[_Pending]:
     """Read headers a bounded number of files ahead; records come in order, each with the outcome for each of its files."""
     pending: deque[_Pending] = deque()
     files = 0
     for record in records:
-        pending.append((record, [pool.submit(_header, asset) for asset in record.assets]))
+        pending.append((record, [pool.submit(_header, asset, stores) for asset in record.assets]))
         files += len(record.assets)
         while files > jobs * _AHEAD_PER_JOB and len(pending) > 1:
             files -= len(pending[0][1])
@@ -178,10 +183,10 @@ def _read(records: Iterable[RecordSource], pool: ThreadPoolExecutor, jobs: int) 
     yield from pending
 
 
-def _header(asset: AssetSource) -> Header:
+def _header(asset: AssetSource, stores: Stores) -> Header:
     if asset.header is not None:
         return asset.header
-    with open_source(asset.href) as source:
+    with stores.open(asset.href) as source:
         return read_header(source)
 
 

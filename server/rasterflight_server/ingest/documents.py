@@ -14,7 +14,7 @@ import urllib3
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import SourceError
 from rasterflight_server.ingest.web import fetch, unavailable
-from rasterflight_server.store import Source, open_source
+from rasterflight_server.store import Source, Stores, open_source
 
 _GZIP: Final = b"\x1f\x8b"
 _BUFFER: Final = 1 << 20
@@ -26,7 +26,9 @@ class NotJsonError(ValueError):
 
 
 @contextmanager
-def open_document(location: str, session: requests.Session) -> Iterator[io.BufferedReader]:
+def open_document(
+    location: str, session: requests.Session, stores: Stores | None = None
+) -> Iterator[io.BufferedReader]:
     """Open a document for reading from its beginning to its end; what is gzipped is unpacked.
 
     Parameters
@@ -35,6 +37,8 @@ def open_document(location: str, session: requests.Session) -> Iterator[io.Buffe
         Path or URL. On the web it is asked for as browsers do: other than of files with pixels, nobody promises ranges of it.
     session
         For those on the web.
+    stores
+        For all others; None: without options.
 
     Raises
     ------
@@ -47,7 +51,7 @@ def open_document(location: str, session: requests.Session) -> Iterator[io.Buffe
                 response.raw.decode_content, response.raw.auto_close = True, False
                 yield _unpacked(response.raw)
         else:
-            with open_source(location) as source:
+            with open_source(location, stores=stores) as source:
                 yield _unpacked(_SourceFile(source))
     except urllib3.exceptions.HTTPError:
         raise unavailable() from None

@@ -1,20 +1,16 @@
 """Records from files that a wildcard or the listing of a store finds."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from rasterflight_protocol import ErrorCode
-from rasterflight_server.errors import RequestError
 from rasterflight_server.ingest.folder import is_raster_name, read_files
 from rasterflight_server.ingest.sources import Failure, RecordSource
+from rasterflight_server.store import Stores, list_files
 
 _WILD: Final = re.compile(r"[*?\[]")
-
-#: Gives the URLs of all files below a URL that ends in "/".
-Lister = Callable[[str], Iterable[str]]
 
 
 def is_glob(source: str) -> bool:
@@ -43,7 +39,20 @@ def read_glob(source: str, pattern: str | None) -> Iterator[RecordSource | Failu
     return read_files(((path.relative_to(folder).as_posix(), str(path)) for path in files), pattern, folder.name)
 
 
-def read_prefix(url: str, pattern: str | None, lister: Lister | None) -> Iterator[RecordSource | Failure]:
+def below(url: str, stores: Stores) -> Iterator[tuple[str, str]]:
+    """Files below a prefix of an object store: path from there, and URL.
+
+    Raises
+    ------
+    SourceError
+        The store cannot be listed.
+    """
+    start = _key(url)
+    for href, _ in list_files(url, stores):
+        yield _key(href).removeprefix(start), href
+
+
+def read_prefix(url: str, pattern: str | None, stores: Stores) -> Iterator[RecordSource | Failure]:
     """Find the GeoTIFFs below a URL.
 
     Parameters
@@ -52,21 +61,21 @@ def read_prefix(url: str, pattern: str | None, lister: Lister | None) -> Iterato
         It ends in "/"; names of files, and so ids, start from there.
     pattern
         As for ``read_folder``.
-    lister
-        Lists what lies below; None: nobody can.
+    stores
+        Where it is listed.
 
     Raises
     ------
-    RequestError
-        There is no lister.
     SourceError
         The store cannot be listed.
     """
-    if lister is None:
-        raise RequestError(ErrorCode.BAD_REQUEST, "object stores cannot be listed from here", field="source")
-    files = sorted(href for href in lister(url) if is_raster_name(urlsplit(href).path))
-    root = PurePosixPath(urlsplit(url).path).name or urlsplit(url).netloc
-    return read_files(((unquote(href.removeprefix(url)), href) for href in files), pattern, root)
+    files = sorted((name, href) for name, href in below(url, stores) if is_raster_name(name))
+    return read_files(files, pattern, PurePosixPath(_key(url)).name or urlsplit(url).netloc)
+
+
+def _key(url: str) -> str:
+    """Key of an object; it stands in its URL as it is."""
+    return url.partition("://")[2].partition("/")[2]
 
 
 def _split(source: str) -> tuple[Path, str]:

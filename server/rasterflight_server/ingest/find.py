@@ -12,7 +12,7 @@ import requests
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError, SourceError
 from rasterflight_server.ingest.documents import NotJsonError, label, open_document, parse_json
-from rasterflight_server.ingest.files import Lister, is_glob, is_prefix, read_glob, read_prefix
+from rasterflight_server.ingest.files import is_glob, is_prefix, read_glob, read_prefix
 from rasterflight_server.ingest.folder import compile_pattern, read_folder
 from rasterflight_server.ingest.jsonvalues import mapping, sequence
 from rasterflight_server.ingest.sources import Failure, RecordSource
@@ -23,6 +23,7 @@ from rasterflight_server.ingest.stacitems import FoundItem, items_in_lines, item
 from rasterflight_server.ingest.stacquery import StacQuery
 from rasterflight_server.ingest.tables import Query, is_table_source, read_table
 from rasterflight_server.ingest.web import new_session
+from rasterflight_server.store import Stores
 
 _LINES: Final = (".ndjson", ".jsonl", ".geojsonl", ".ndjson.gz", ".jsonl.gz", ".geojsonl.gz")
 #: What a document of another kind begins with, and what to say of it.
@@ -47,8 +48,8 @@ class SourceOptions:
     pattern: str | None = None
     #: For tables: ``id``, ``datetime``, ``geometry`` or the name of a band -> column, see ``read_table``.
     columns: Mapping[str, str] | None = None
-    #: For object stores: lists the files below a URL.
-    lister: Lister | None = None
+    #: Where files are opened and listed; None: without options.
+    stores: Stores | None = None
     #: For STAC: which assets to take, and from where.
     assets: AssetChoice = ALL_DATA
     #: For STAC APIs: what to search for.
@@ -121,9 +122,10 @@ def _named_errors(source: Any, records: _Found) -> _Found:
 
 
 def _records(source: Any, options: SourceOptions, session: requests.Session) -> _Found:
-    if not isinstance(source, str) or is_table_source(source):
+    stores = options.stores or Stores()
+    if not isinstance(source, str) or is_table_source(source, stores):
         _refuse(options, "a table", "pattern", "search")
-        return read_table(source, options.columns, options.assets)
+        return read_table(source, options.columns, options.assets, stores)
     if "://" not in source and Path(source).is_dir():
         _refuse(options, "a folder", "assets", "search", "columns")
         return read_folder(Path(source).resolve(), options.pattern)
@@ -132,7 +134,7 @@ def _records(source: Any, options: SourceOptions, session: requests.Session) -> 
         return read_glob(source, options.pattern)
     if is_prefix(source):
         _refuse(options, "a prefix", "assets", "search", "columns")
-        return read_prefix(source, options.pattern, options.lister)
+        return read_prefix(source, options.pattern, stores)
     _refuse(options, "STAC", "pattern", "columns")
     return _stac_records(source if "://" in source else str(Path(source).resolve()), options, session)
 
@@ -153,7 +155,7 @@ def _refuse(options: SourceOptions, kind: str, *names: str) -> None:
 
 
 def _items(location: str, options: SourceOptions, session: requests.Session) -> _Items:
-    with open_document(location, session) as file:
+    with open_document(location, session, options.stores) as file:
         _refuse_others(file.peek(4), location)
         first = file.readline()
         if _is_lines(first, file, location):

@@ -17,10 +17,13 @@ from rasterflight_server.ingest.batches import (
 )
 from rasterflight_server.ingest.columnmap import ColumnMap, resolve_map
 from rasterflight_server.ingest.columns import Rows, footprints, hrefs, instants, properties, texts
+from rasterflight_server.ingest.files import below, is_prefix
+from rasterflight_server.ingest.folder import is_raster_name
 from rasterflight_server.ingest.rasteret import RasteretReader, is_rasteret
 from rasterflight_server.ingest.sources import AssetSource, Failure, RecordSource
 from rasterflight_server.ingest.stacassets import ALL_DATA, AssetChoice
 from rasterflight_server.ingest.stacparquet import StacReader, is_stac_table
+from rasterflight_server.store import Stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +33,19 @@ class Query:
     sql: str
 
 
-def is_table_source(source: str) -> bool:
-    """Whether a path or URL is a table, or a folder of tables."""
+def is_table_source(source: str, stores: Stores) -> bool:
+    """Whether a path or URL is a table, or a folder of tables; below a prefix of an object store, the first file decides."""
+    if is_prefix(source):
+        names = (name for name, _ in below(source, stores))
+        return is_table(next((name for name in names if is_table(name) or is_raster_name(name)), ""))
     return is_table(source) or ("://" not in source and Path(source).is_dir() and is_table_folder(Path(source)))
 
 
 def read_table(
-    source: Any, named: Mapping[str, str] | None = None, choice: AssetChoice = ALL_DATA
+    source: Any,
+    named: Mapping[str, str] | None = None,
+    choice: AssetChoice = ALL_DATA,
+    stores: Stores | None = None,
 ) -> Iterator[RecordSource | Failure]:
     """Find the records of a table: a row is a record.
 
@@ -47,12 +56,14 @@ def read_table(
     Parameters
     ----------
     source
-        Path or URL of a Parquet or Arrow file, a folder of them (with columns from folders such as ``year=2024``), a
-        ``Query``, or any object with ``__arrow_c_stream__``.
+        Path or URL of a Parquet or Arrow file, a folder or prefix of them (with columns from folders such as
+        ``year=2024``), a ``Query``, or any object with ``__arrow_c_stream__``.
     named
         ``id``, ``datetime``, ``geometry`` or the name of a band -> column.
     choice
         For stac-geoparquet: which assets to take.
+    stores
+        Where files are opened; None: without options.
 
     Raises
     ------
@@ -62,17 +73,17 @@ def read_table(
         A file cannot be read.
     """
     first = 0
-    for part in _parts(source):
+    for part in _parts(source, stores or Stores()):
         read = _reader(part, named, choice)
         for batch in part.batches:
             yield from read(batch).records(first)
             first += batch.num_rows
 
 
-def _parts(source: Any) -> Iterator[TablePart]:
+def _parts(source: Any, stores: Stores) -> Iterator[TablePart]:
     if isinstance(source, Query):
         return query_parts(source.sql)
-    return object_parts(source) if hasattr(source, "__arrow_c_stream__") else file_parts(str(source))
+    return object_parts(source) if hasattr(source, "__arrow_c_stream__") else file_parts(str(source), stores)
 
 
 def _reader(part: TablePart, named: Mapping[str, str] | None, choice: AssetChoice) -> Callable[[pa.RecordBatch], Rows]:
