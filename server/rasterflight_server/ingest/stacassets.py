@@ -104,8 +104,10 @@ def resolve(href: str, location: str) -> str:
     """Path or URL that an href means in a document from ``location``."""
     if "://" in href:
         return href
-    if "://" in location:
-        return urljoin(location, href)
+    scheme, separator, rest = location.partition("://")
+    if separator:
+        # Of schemes that it does not know, urljoin would not join anything.
+        return scheme + urljoin(f"http://{rest}", href).removeprefix("http")
     return normpath(Path(location).absolute().parent.resolve() / href)
 
 
