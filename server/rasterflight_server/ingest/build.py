@@ -124,7 +124,7 @@ def build_index(
     sources = _sources(source, query)
     options = SourceOptions(
         pattern=pattern,
-        columns=map,
+        map=map,
         stores=stores,
         assets=AssetChoice(tuple(assets), prefer),
         search=None if search is None else StacQuery.of(search),

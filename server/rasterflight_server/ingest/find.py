@@ -47,7 +47,7 @@ class SourceOptions:
     #: For folders: what file names look like, see ``read_folder``.
     pattern: str | None = None
     #: For tables: ``id``, ``datetime``, ``geometry`` or the name of a band -> column, see ``read_table``.
-    columns: Mapping[str, str] | None = None
+    map: Mapping[str, str] | None = None
     #: Where files are opened and listed; None: without options.
     stores: Stores | None = None
     #: For STAC: which assets to take, and from where.
@@ -125,17 +125,17 @@ def _records(source: Any, options: SourceOptions, session: requests.Session) -> 
     stores = options.stores or Stores()
     if not isinstance(source, str) or is_table_source(source, stores):
         _refuse(options, "a table", "pattern", "search")
-        return read_table(source, options.columns, options.assets, stores)
+        return read_table(source, options.map, options.assets, stores)
     if "://" not in source and Path(source).is_dir():
-        _refuse(options, "a folder", "assets", "search", "columns")
+        _refuse(options, "a folder", "assets", "search", "map")
         return read_folder(Path(source).resolve(), options.pattern)
     if is_glob(source):
-        _refuse(options, "a path with wildcards", "assets", "search", "columns")
+        _refuse(options, "a path with wildcards", "assets", "search", "map")
         return read_glob(source, options.pattern)
     if is_prefix(source):
-        _refuse(options, "a prefix", "assets", "search", "columns")
+        _refuse(options, "a prefix", "assets", "search", "map")
         return read_prefix(source, options.pattern, stores)
-    _refuse(options, "STAC", "pattern", "columns")
+    _refuse(options, "STAC", "pattern", "map")
     return _stac_records(source if "://" in source else str(Path(source).resolve()), options, session)
 
 

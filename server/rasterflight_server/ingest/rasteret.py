@@ -48,7 +48,8 @@ class RasteretReader:
     Bands of a record that lie in one file become one file with several bands. A file whose header is not in the table, or not
     enough of it, is opened like any other. What rasteret does not keep is not known: overviews, masks, scales, names of
     classes, and size, time and ETag of the files, so that reads are held against nothing. It keeps no byte order either, and
-    reads all files as little-endian, as is done here.
+    reads all files as little-endian, as is done here; samples of odd bits are not told from whole ones, and reads of them fail.
+    To have the files opened, index their hrefs by a query and a map.
     """
 
     def __init__(self, part: TablePart) -> None:
