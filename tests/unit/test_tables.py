@@ -199,6 +199,19 @@ class TestMap:
         error = refused(table(acquired=[1.5, 2.5]))
         assert str(error).startswith("the column 'acquired' is no datetime, its type is double")
 
+    def test_a_type_that_is_no_href(self) -> None:
+        error = refused(table(red_url=[{"href": "/a.tif"}] * 2))
+        assert (error.field, error.message) == (
+            "map",
+            "the column 'red_url' is no text, its type is struct<href: string>",
+        )
+        assert error.hint == "a query can take the text out of it"
+
+    def test_two_columns_of_one_name(self) -> None:
+        twice = pa.Table.from_arrays([pa.array(["a"])] * 2, names=["id", "id"])
+        error = refused(twice)
+        assert (error.field, error.message) == ("source", "the table has two columns named 'id'")
+
 
 def test_bad_rows() -> None:
     source = pa.table(
@@ -281,6 +294,18 @@ class TestShapes:
         error = refused(tmp_path / "t.parquet")
         assert error.field == "source"
         assert error.message.startswith("the source 't.parquet' is not a table: ")
+
+    def test_damaged_in_the_middle(self, tmp_path: Path) -> None:
+        pq.write_table(table(), tmp_path / "t.parquet", compression="zstd", use_dictionary=False)
+        content = bytearray((tmp_path / "t.parquet").read_bytes())
+        content[8:200] = bytes(192)
+        (tmp_path / "t.parquet").write_bytes(content)
+        assert refused(tmp_path / "t.parquet").message.startswith("the source 't.parquet' is not a table: ")
+
+    def test_a_query_that_fails_late(self) -> None:
+        late = "SELECT 'a' AS scene, '/x' AS red_url, CAST(CASE WHEN i = 99999 THEN 'x' ELSE '1' END AS INT) AS n FROM range(100000) t(i)"
+        error = refused(Query(late), {"id": "scene", "B04": "red_url"})
+        assert error.message.startswith("the query cannot be run: Conversion Error")
 
     def test_no_file(self, tmp_path: Path) -> None:
         with pytest.raises(SourceError) as caught:

@@ -2,9 +2,10 @@
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -21,6 +22,7 @@ from rasterflight_server.store import Source, Stores
 
 _PARQUET: Final = (".parquet", ".geoparquet", ".pq")
 _ARROW: Final = (".arrow", ".arrows", ".feather", ".ipc")
+_PARQUET_MAGIC: Final = b"PAR1"
 _ARROW_MAGIC: Final = b"ARROW1"
 #: Tables of scenes have long rows: a batch is large enough for array operations, and small against memory.
 _BATCH_ROWS: Final = 2_000
@@ -108,7 +110,7 @@ def query_parts(query: str) -> Iterator[TablePart]:
             raise _bad_query(str(error)) from None
         if reader is None:
             raise _bad_query("it gives no rows")
-        yield TablePart("the query", _here(), reader.schema, _checked(reader))
+        yield TablePart("the query", _here(), reader.schema, _checked(_sliced(reader), _bad_query))
 
 
 def object_parts(table: Any) -> Iterator[TablePart]:
@@ -121,11 +123,12 @@ def _here() -> str:
     return str(Path.cwd() / "table")
 
 
-def _checked(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+def _checked(batches: Iterator[pa.RecordBatch], refuse: Callable[[str], RequestError]) -> Iterator[pa.RecordBatch]:
+    """What is wrong with a table may be found out late."""
     try:
-        yield from _sliced(reader)
-    except (duckdb.Error, OSError) as error:  # found out while it runs
-        raise _bad_query(str(error)) from None
+        yield from batches
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise refuse(str(error)) from None
 
 
 def _sliced(batches: Any) -> Iterator[pa.RecordBatch]:
@@ -139,23 +142,30 @@ def _open(path: str, location: str, stores: Stores) -> Iterator[TablePart]:
     name = PurePosixPath(urlsplit(path).path if "://" in path else path).name
     with stores.open(path) as source, io.BufferedReader(_File(source)) as file:
         try:
-            if bytes(source.read_prefix(4)) == b"PAR1":
-                parquet: Any = pq.ParquetFile(file)
-                yield TablePart(name, location, parquet.schema_arrow, parquet.iter_batches(_BATCH_ROWS))
-            elif bytes(source.read_prefix(len(_ARROW_MAGIC))) == _ARROW_MAGIC:
-                reader = pa.ipc.open_file(file)
-                batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
-                yield TablePart(name, location, reader.schema, _sliced(batches))
-            else:
-                stream = pa.ipc.open_stream(file)
-                yield TablePart(name, location, stream.schema, _sliced(stream))
-        except pa.ArrowInvalid as error:
-            raise RequestError(
-                ErrorCode.BAD_REQUEST,
-                f"the source {name!r} is not a table: {str(error).splitlines()[0]:.200}",
-                field="source",
-                hint="Parquet files, Arrow files and Arrow streams can be read",
-            ) from None
+            schema, batches = _read(bytes(source.read_prefix(len(_ARROW_MAGIC))), file)
+        except (pa.ArrowException, OSError) as error:
+            raise _no_table(name, str(error)) from None
+        yield TablePart(name, location, schema, _checked(batches, partial(_no_table, name)))
+
+
+def _read(magic: bytes, file: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    if magic.startswith(_PARQUET_MAGIC):
+        parquet: Any = pq.ParquetFile(file)
+        return parquet.schema_arrow, parquet.iter_batches(_BATCH_ROWS)
+    if magic == _ARROW_MAGIC:
+        reader = pa.ipc.open_file(file)
+        return reader.schema, _sliced(reader.get_batch(i) for i in range(reader.num_record_batches))
+    stream = pa.ipc.open_stream(file)
+    return stream.schema, _sliced(stream)
+
+
+def _no_table(name: str, why: str) -> RequestError:
+    return RequestError(
+        ErrorCode.BAD_REQUEST,
+        f"the source {name!r} is not a table: {why.strip().splitlines()[0]:.200}",
+        field="source",
+        hint="Parquet files, Arrow files and Arrow streams can be read",
+    )
 
 
 class _File(io.RawIOBase):

@@ -86,14 +86,34 @@ class Rows:
                 yield RecordSource(record, assets, when, footprint, properties, notices)
 
 
-def texts(array: pa.Array) -> list[str | None]:
-    """Values as text: ids may be numbers."""
+def texts(array: pa.Array, name: str) -> list[str | None]:
+    """Values of a column as text: ids may be numbers.
+
+    Raises
+    ------
+    RequestError
+        Values of this type are no text.
+    """
     plain = _plain(array)
-    return _values(plain if pa.types.is_string(plain.type) else plain.cast(pa.utf8()))
+    try:
+        return _values(plain if pa.types.is_string(plain.type) else plain.cast(pa.utf8()))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise RequestError(
+            ErrorCode.BAD_REQUEST,
+            f"the column {name!r} is no text, its type is {plain.type!s:.60}",
+            field="map",
+            hint="a query can take the text out of it",
+        ) from None
 
 
-def hrefs(array: pa.Array, location: str) -> list[str | None]:
-    """Values as absolute paths and URLs; relative ones start from where the table lies."""
+def hrefs(array: pa.Array, name: str, location: str) -> list[str | None]:
+    """Values of a column as absolute paths and URLs; relative ones start from where the table lies.
+
+    Raises
+    ------
+    RequestError
+        As ``texts``.
+    """
     folder = "" if "://" in location else str(Path(location).absolute().parent.resolve())
 
     def absolute(href: str) -> str:
@@ -102,7 +122,7 @@ def hrefs(array: pa.Array, location: str) -> list[str | None]:
         # Faster than paths as objects, and tables are long.
         return normpath(href if href.startswith("/") else f"{folder}/{href}")
 
-    return [href if not href or "://" in href else absolute(href) for href in texts(array)]
+    return [href if not href or "://" in href else absolute(href) for href in texts(array, name)]
 
 
 def instants(batch: pa.RecordBatch, name: str | None) -> list[datetime | Flaw | None]:

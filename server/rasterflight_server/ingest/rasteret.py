@@ -69,7 +69,7 @@ class RasteretReader:
         columns = [_column(band, batch, self._part.location) for band in self._bands]
         files = zip(*columns, strict=True)
         return Rows(
-            ids=texts(batch.column("id")),
+            ids=texts(batch.column("id"), "id"),
             assets=[_assets(row, crs) for row, crs in zip(files, _crs(batch), strict=True)],
             whens=whens,
             footprints=footprints(batch, "geometry" if "geometry" in names else None, self._part.schema.metadata),
@@ -104,7 +104,7 @@ def _column(name: str, batch: pa.RecordBatch, location: str) -> list[_Band]:
     rows = batch.num_rows
     assets, facts = batch.column("assets"), batch.column(f"{name}{METADATA}")
     asset = _child(assets, name, rows)
-    links = hrefs(asset if pa.types.is_string(asset.type) else _child(asset, "href", rows), location)
+    links = hrefs(asset if pa.types.is_string(asset.type) else _child(asset, "href", rows), "assets", location)
     samples = _child(asset, "band_index", rows).to_pylist()
     return [
         _Band(name, *values)
@@ -191,8 +191,8 @@ def _single(band: _Band, layout: Layout | None, crs: str | None) -> AssetSource:
 
 def _crs(batch: pa.RecordBatch) -> list[str | None]:
     rows, names = batch.num_rows, set(batch.schema.names)
-    codes = texts(batch.column("crs")) if "crs" in names else [None] * rows
-    numbers = texts(batch.column("proj:epsg")) if "proj:epsg" in names else [None] * rows
+    codes = texts(batch.column("crs"), "crs") if "crs" in names else [None] * rows
+    numbers = texts(batch.column("proj:epsg"), "proj:epsg") if "proj:epsg" in names else [None] * rows
     said = [code or (number and f"EPSG:{number}") for code, number in zip(codes, numbers, strict=True)]
     return [None if text is None else _named(text) for text in said]
 

@@ -64,7 +64,7 @@ class StacReader:
             starts = instants(batch, "start_datetime")
             whens = [start if when is None else when for when, start in zip(whens, starts, strict=True)]
         return Rows(
-            ids=texts(batch.column("id")),
+            ids=texts(batch.column("id"), "id"),
             assets=self._assets(batch, found),
             whens=whens,
             footprints=footprints(batch, "geometry" if "geometry" in names else None, self._part.schema.metadata),
@@ -98,7 +98,7 @@ class StacReader:
         told = [name for name in names if name not in _OTHER and not name.startswith(_OTHER_PREFIXES)]
         own, grid = _Facts(column, told), _Facts(column, [name for name in names if name in _GRID])
         found: list[AssetSource | None] = []
-        for row, href in enumerate(hrefs(self._links(column), self._part.location)):
+        for row, href in enumerate(hrefs(self._links(column), "assets", self._part.location)):
             if not href:
                 found.append(None)
                 continue

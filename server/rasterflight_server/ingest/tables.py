@@ -7,6 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.errors import RequestError
 from rasterflight_server.ingest.batches import (
     TablePart,
     file_parts,
@@ -87,11 +89,20 @@ def _parts(source: Any, stores: Stores) -> Iterator[TablePart]:
 
 
 def _reader(part: TablePart, named: Mapping[str, str] | None, choice: AssetChoice) -> Callable[[pa.RecordBatch], Rows]:
+    names = part.schema.names
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise RequestError(
+            ErrorCode.BAD_REQUEST,
+            f"{part.name} has two columns named {twice!r}",
+            field="source",
+            hint="a query can choose one",
+        )
     if not named and is_rasteret(part.schema):
         return RasteretReader(part).rows
     if not named and is_stac_table(part.schema):
         return StacReader(part, choice).rows
-    return _MappedReader(part, resolve_map(named or {}, part.schema.names, part.name)).rows
+    return _MappedReader(part, resolve_map(named or {}, names, part.name)).rows
 
 
 class _MappedReader:
@@ -105,14 +116,17 @@ class _MappedReader:
     def rows(self, batch: pa.RecordBatch) -> Rows:
         """Values of a batch."""
         files = [
-            [href and AssetSource(key=band, href=href, single=band, unnamed=f"{band}_") for href in found]
-            for band, column in self._map.bands.items()
-            if (found := hrefs(batch.column(column), self._part.location))
+            [href and AssetSource(key=band, href=href, single=band, unnamed=f"{band}_") for href in links]
+            for band, links in self._links(batch)
         ]
         return Rows(
-            ids=texts(batch.column(self._map.id)),
+            ids=texts(batch.column(self._map.id), self._map.id),
             assets=[tuple(filter(None, row)) for row in zip(*files, strict=True)],
             whens=instants(batch, self._map.datetime),
             footprints=footprints(batch, self._map.geometry, self._part.schema.metadata),
             properties=properties(batch, self._properties),
         )
+
+    def _links(self, batch: pa.RecordBatch) -> Iterator[tuple[str, list[str | None]]]:
+        for band, column in self._map.bands.items():
+            yield band, hrefs(batch.column(column), column, self._part.location)
