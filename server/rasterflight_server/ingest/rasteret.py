@@ -137,9 +137,12 @@ def _spelled(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
 
 
-def _lists(array: pa.ListArray) -> list[npt.NDArray[np.uint64]]:
-    values, bounds = array.values.to_numpy(zero_copy_only=False).astype(np.uint64), array.offsets.to_pylist()
-    return [values[start:stop] for start, stop in pairwise(bounds)]
+def _lists(array: pa.Array) -> list[npt.NDArray[np.uint64]]:
+    lists = array.cast(pa.list_(pa.int64()))
+    bounds = lists.offsets.to_numpy()
+    # A batch may be a slice: what lies before and after is not its own. No file is as large as a null stands for.
+    inside = lists.values[bounds[0] : bounds[-1]].fill_null(-1).to_numpy().astype(np.uint64)
+    return [inside[start:stop] for start, stop in pairwise((bounds - bounds[0]).tolist())]
 
 
 def _assets(bands: Sequence[_Band], crs: str | None) -> tuple[AssetSource, ...]:

@@ -61,10 +61,10 @@ def known_header(
     offsets, counts
         Where the tiles lie, plane after plane.
     """
-    where = _affine(transform)
-    if where is None:
-        return None
     try:
+        where = _affine(transform)
+        if where is None:
+            return None
         level, meaning = _read(layout)
         if offsets.size != level.tiles_across * level.tiles_down * level.planes or counts.size != offsets.size:
             return None
