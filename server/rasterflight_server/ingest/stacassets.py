@@ -80,12 +80,13 @@ def _is_data(asset: Mapping[str, Any]) -> bool:
 
 def _href(asset: Mapping[str, Any], prefer: str | None) -> str:
     own = str(asset["href"])
-    if prefer is None or _scheme(own) == prefer:
+    wanted = (prefer or "").lower()
+    if prefer is None or _scheme(own) == wanted:
         return own
     alternate = asset.get("alternate")
     others = alternate if isinstance(alternate, list) else mapping(alternate).values()
     hrefs = (text(mapping(other).get("href")) for other in others)
-    return next((href for href in hrefs if href is not None and _scheme(href) == prefer), own)
+    return next((href for href in hrefs if href is not None and _scheme(href) == wanted), own)
 
 
 def _scheme(href: str) -> str:
