@@ -185,7 +185,7 @@ class TestAssets:
 
     @pytest.mark.parametrize(
         ("prefer", "href"),
-        [(None, "s3://b/x.tif"), ("s3", "s3://b/x.tif"), ("https", "https://h/x.tif"), ("gs", "s3://b/x.tif")],
+        [(None, "s3://b/x.tif"), ("S3", "s3://b/x.tif"), ("https", "https://h/x.tif"), ("gs", "s3://b/x.tif")],
     )
     @pytest.mark.parametrize("form", [dict, list])
     def test_alternates(self, tmp_path: Path, prefer: str | None, href: str, form: type) -> None:

@@ -5,8 +5,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from os.path import normpath
-from pathlib import Path
 from typing import Any, Final
 
 import geopandas as gpd
@@ -114,15 +112,7 @@ def hrefs(array: pa.Array, name: str, location: str) -> list[str | None]:
     RequestError
         As ``texts``.
     """
-    folder = "" if "://" in location else str(Path(location).absolute().parent.resolve())
-
-    def absolute(href: str) -> str:
-        if not folder or href.startswith("/vsi"):
-            return resolve_href(href, location)
-        # Faster than paths as objects, and tables are long.
-        return normpath(href if href.startswith("/") else f"{folder}/{href}")
-
-    return [href if not href or "://" in href else absolute(href) for href in texts(array, name)]
+    return [href if not href or "://" in href else resolve_href(href, location) for href in texts(array, name)]
 
 
 def instants(batch: pa.RecordBatch, name: str | None) -> list[datetime | Flaw | None]:

@@ -66,7 +66,8 @@ def known_header(
         if where is None:
             return None
         level, meaning = _read(layout)
-        if offsets.size != level.tiles_across * level.tiles_down * level.planes or counts.size != offsets.size:
+        complete = offsets.size == counts.size == level.tiles_across * level.tiles_down * level.planes
+        if not complete or max(offsets.max(), counts.max()) > _ANY_SIZE:
             return None
         level, tiles = read_ranges(_Tags({_OFFSETS: offsets, _COUNTS: counts}), level, _ANY_SIZE)
     except (SourceError, TypeError, ValueError, OverflowError):

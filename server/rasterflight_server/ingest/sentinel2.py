@@ -2,7 +2,7 @@
 
 Since baseline 04.00 (25 January 2022) ESA adds 1000 to the counts, so that small negative reflectances can be told:
 reflectance = (DN + BOA_ADD_OFFSET) / QUANTIFICATION_VALUE with -1000 and 10000 for all bands of L2A, and RADIO_ADD_OFFSET alike for
-L1C; before, it was DN / 10000 (https://sentiwiki.copernicus.eu/web/s2-processing). Items that state scale and offset are taken at
+L1C; before, it was DN / 10000 (https://sentiwiki.copernicus.eu/web/s2-products). Items that state scale and offset are taken at
 their word, but for two cases in which what they state cannot be:
 
 - ``earthsearch:boa_offset_applied`` is true: the archive took the 1000 off again when it wrote the file, and the property counts, not

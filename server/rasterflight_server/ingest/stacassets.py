@@ -80,12 +80,13 @@ def _is_data(asset: Mapping[str, Any]) -> bool:
 
 def _href(asset: Mapping[str, Any], prefer: str | None) -> str:
     own = str(asset["href"])
-    if prefer is None or _scheme(own) == prefer:
+    wanted = (prefer or "").lower()
+    if prefer is None or _scheme(own) == wanted:
         return own
     alternate = asset.get("alternate")
     others = alternate if isinstance(alternate, list) else mapping(alternate).values()
     hrefs = (text(mapping(other).get("href")) for other in others)
-    return next((href for href in hrefs if href is not None and _scheme(href) == prefer), own)
+    return next((href for href in hrefs if href is not None and _scheme(href) == wanted), own)
 
 
 def _scheme(href: str) -> str:
@@ -108,7 +109,13 @@ def resolve(href: str, location: str) -> str:
     if separator:
         # Of schemes that it does not know, urljoin would not join anything.
         return scheme + urljoin(f"http://{rest}", href).removeprefix("http")
-    return normpath(Path(location).absolute().parent.resolve() / href)
+    return normpath(_folder(location) / href)
+
+
+@lru_cache(maxsize=256)
+def _folder(location: str) -> Path:
+    """Folder that a document lies in; asking the disk for each of its hrefs would take longer than all else."""
+    return Path(location).absolute().parent.resolve()
 
 
 def _source(key: str, asset: Mapping[str, Any], properties: Mapping[str, Any], href: str) -> AssetSource:
