@@ -50,6 +50,7 @@ def test_unknown_names(name: str, hint: str) -> None:
         ({"token_env": "A", "token_file": "b"}, "", "token_env and token_file exclude each other"),
         ({"rewrite": "bucket"}, ".rewrite", "'bucket' is no prefix of URLs"),
         ({"rewrite": "s3://b?x=1"}, ".rewrite", "'s3://b?x=1' is no prefix of URLs"),
+        ({"token_env": "eyJhbGciOi.hush-hush"}, ".token_env", "token_env is no name of a variable"),
         ({"endpoint": "minio:9000"}, ".endpoint", "the URL cannot be used"),
         ({"endpoint": "https://user:hush@minio"}, ".endpoint", "the URL cannot be used"),
         ({"signing_url": "https://host/token?code=hush"}, ".signing_url", "the URL cannot be used"),
