@@ -22,6 +22,7 @@ DEFAULT_GRACE = 30.0
 DEFAULT_CACHE = "1GiB"
 DEFAULT_DISK_CACHE_SIZE = "20GiB"
 _INTERRUPTED = 130
+_SHOWN_NOTICES = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_index(subparsers)
+    _add_export(subparsers)
     _add_check(subparsers)
     _add_serve(subparsers)
     return parser
@@ -74,17 +76,51 @@ def _add_index(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "index",
         help="build the index of a collection",
-        description="Build the index of a collection from STAC items, or from a folder of GeoTIFFs.",
+        description="Build the index of a collection from STAC of any kind, from tables, or from GeoTIFFs by their names.",
     )
-    parser.add_argument("source", metavar="SOURCE", help="path or URL of a STAC ItemCollection (JSON), or a folder")
+    parser.add_argument(
+        "sources",
+        nargs="*",
+        metavar="SOURCE",
+        help="path or URL of STAC (a catalog, an ItemCollection, items one on each line, an API with --search), of a table"
+        " (stac-geoparquet, a collection of rasteret, any Parquet or Arrow file with --map, a folder of them), or GeoTIFFs: a"
+        " folder, a path with wildcards in quotes, or a prefix of an object store that ends in /",
+    )
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="directory of the index; an index in it is replaced"
     )
     parser.add_argument("--name", required=True, help="name of the collection")
     parser.add_argument(
         "--pattern",
-        help="for folders, what file names look like: {id}, {datetime}, {band}, any other {field}, and * for anything;"
+        help="for GeoTIFFs, what file names look like: {id}, {datetime}, {band}, any other {field}, and * for anything;"
         " for example '{id}_{band}.tif'",
+    )
+    parser.add_argument(
+        "--map",
+        action="append",
+        metavar="NAME=COLUMN,...",
+        help="for tables, which columns hold id, datetime, geometry and the hrefs of each band; all others become properties;"
+        " for example id=scene,datetime=acquired,B04=red_url",
+    )
+    parser.add_argument(
+        "--query",
+        metavar="SQL",
+        help="a DuckDB query that gives a table, for example \"SELECT * FROM 'scenes/*.parquet' WHERE clouds < 20\"",
+    )
+    parser.add_argument(
+        "--search",
+        nargs="+",
+        action="extend",
+        metavar="NAME=VALUE",
+        help="for a STAC API, what to search for: collections, ids, bbox, intersects, datetime, query, filter, sortby, max_items,"
+        " limit; @FILE for a value in a file; for example collections=sentinel-2-l2a bbox=7,46,8,47 datetime=2024-06/2024-08"
+        " 'filter=\"eo:cloud_cover\" < 20'",
+    )
+    parser.add_argument(
+        "--assets", type=_comma_list, default=(), metavar="KEY,...", help="for STAC, assets to take (all that are data)"
+    )
+    parser.add_argument(
+        "--prefer", metavar="SCHEME", help="for STAC, the scheme to take where an asset has alternates: s3, https"
     )
     parser.add_argument(
         "--jobs", type=int, default=DEFAULT_JOBS, metavar="N", help="files read at a time (%(default)s)"
@@ -95,12 +131,19 @@ def _add_index(subparsers: Any) -> None:
 
 def _index(options: argparse.Namespace) -> int:
     from rasterflight_server.ingest import build_index
+    from rasterflight_server.ingest.columnmap import parse_map
+    from rasterflight_server.ingest.stacquery import read_words
 
     report = build_index(
-        options.source,
+        options.sources,
         options.out,
         options.name,
         pattern=options.pattern,
+        map=None if options.map is None else parse_map(options.map),
+        query=options.query,
+        assets=options.assets,
+        prefer=options.prefer,
+        search=None if options.search is None else read_words(options.search),
         jobs=options.jobs,
         progress=not options.quiet,
     )
@@ -113,6 +156,36 @@ def _print_report(report: "BuildReport") -> None:
     print(f"{report.name}: {report.records} records, {report.assets} files, bands {', '.join(report.bands)}")
     for failure in report.failures:
         print(f"failed: {failure}")
+    for notice in report.notices[:_SHOWN_NOTICES]:
+        print(f"warning: {notice}")
+    if len(report.notices) > _SHOWN_NOTICES:
+        print(f"warning: {len(report.notices) - _SHOWN_NOTICES} more; records of one archive often share them")
+
+
+def _comma_list(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
+
+
+def _add_export(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "export",
+        help="write an index in a form that others read",
+        description="Write the records of an index as stac-geoparquet, or as a collection of rasteret; no file is opened.",
+    )
+    parser.add_argument("index", metavar="DIR", help="directory of the index")
+    parser.add_argument("--to", required=True, metavar="FORM", help="stac-geoparquet (a file) or rasteret (a folder)")
+    parser.add_argument("--out", required=True, metavar="PATH", help="what to write; nothing may be there yet")
+    parser.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from rasterflight_server.ingest import export_index
+
+    report = export_index(options.index, options.to, options.out)
+    print(f"{report.path}: {report.records} records")
+    for failure in report.failures:
+        print(f"failed: {failure}")
+    return 0
 
 
 def _add_check(subparsers: Any) -> None:

@@ -54,7 +54,14 @@ def direct(source: Path, index: Path, stores: Stores | None = None) -> Iterator[
     """Index a folder, or STAC items, and open it; every file must be readable."""
     report = build_index(source, index, "files", stores=stores)
     assert not report.failures, list(map(str, report.failures))
-    collection = Collection.open(index)
+    with opened(index, stores) as reads:
+        yield reads
+
+
+@contextmanager
+def opened(index: Path, stores: Stores | None = None) -> Iterator[Direct]:
+    """Open an index."""
+    collection = Collection.open(index, name="files")
     service = Service({"files": collection}, stores=stores, cache_bytes=0)
     try:
         yield Direct(service, collection)

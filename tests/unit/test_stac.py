@@ -7,8 +7,9 @@ from affine import Affine
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError, SourceError
+from rasterflight_server.ingest.find import SourceOptions, find_records
 from rasterflight_server.ingest.sources import BandHint, Failure, RecordSource
-from rasterflight_server.ingest.stac import read_stac
+from rasterflight_server.ingest.stacassets import AssetChoice
 from support.http_server import FileServer
 
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]]}
@@ -29,7 +30,7 @@ def item(**changes) -> dict:
 def read(tmp_path: Path, *items: object, **document) -> list[RecordSource | Failure]:
     path = tmp_path / "items.json"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": list(items), **document}))
-    return list(read_stac(str(path)))
+    return list(find_records([str(path)]))
 
 
 def one(tmp_path: Path, **changes) -> RecordSource:
@@ -56,7 +57,7 @@ def test_an_item(tmp_path: Path) -> None:
 
 def test_a_single_item(tmp_path: Path) -> None:
     (tmp_path / "item.json").write_text(json.dumps(item()))
-    (record,) = read_stac(str(tmp_path / "item.json"))
+    (record,) = find_records([str(tmp_path / "item.json")])
     assert isinstance(record, RecordSource)
 
 
@@ -116,7 +117,7 @@ class TestAssets:
         (tmp_path / "sub").mkdir()
         read(tmp_path / "sub", item(assets={"r": {"href": "../red.tif"}}))
         with FileServer(tmp_path) as server:
-            (record,) = read_stac(f"{server.url}/sub/items.json?token=1")
+            (record,) = find_records([f"{server.url}/sub/items.json?token=1"])
             assert isinstance(record, RecordSource)
             assert record.assets[0].href == f"{server.url}/red.tif"
 
@@ -127,12 +128,12 @@ class TestAssets:
             "raster:bands": [{"scale": 0.5, "offset": -1, "unit": "K", "nodata": 0}, {"name": "other"}],
         }
         hints = one(tmp_path, assets={"x": asset}).assets[0].hints
-        assert hints == (BandHint("B4", 0.5, -1.0, "K"), BandHint("B5"))
+        assert hints == (BandHint("B4", "red", 0.5, -1.0, unit="K", nodata="0"), BandHint("B5"))
 
     def test_bands_of_stac_1_1(self, tmp_path: Path) -> None:
         asset = {"href": "x.tif", "bands": [{"name": "B4", "raster:scale": 2, "description": "Red"}, {}]}
         hints = one(tmp_path, assets={"x": asset}).assets[0].hints
-        assert hints == (BandHint("B4", 2.0, description="Red"), BandHint())
+        assert hints == (BandHint("B4", scale=2.0, description="Red"), BandHint())
 
     @pytest.mark.parametrize("bands", [None, "red", [1, None], [{"name": 7, "scale": "x"}], [{"scale": True}]])
     def test_bands_that_are_not(self, tmp_path: Path, bands: object) -> None:
@@ -153,6 +154,54 @@ class TestAssets:
     def test_crs(self, tmp_path: Path, on_asset: dict, on_item: dict, crs: str | None) -> None:
         record = one(tmp_path, properties=on_item, assets={"x": {"href": "x.tif", **on_asset}})
         assert record.assets[0].crs == crs
+
+    @pytest.mark.parametrize(
+        ("roles", "raster"),
+        [
+            (["data"], True),
+            (["visual"], True),
+            (["cloud", "water-mask"], True),
+            (["overview"], False),
+            (["metadata"], False),
+            (["data", "overview"], True),
+            ("thumbnail", True),
+        ],
+    )
+    def test_roles(self, tmp_path: Path, roles: object, raster: bool) -> None:
+        record = one(tmp_path, assets={"x": {"href": "x.tif", "roles": roles}, "other": {"href": "o.tif"}})
+        assert [found.key for found in record.assets] == (["x"] if raster else []) + ["other"]
+
+    def test_chosen(self, tmp_path: Path) -> None:
+        assets = {"red": {"href": "r.tif"}, "b": {"href": "b.tif"}, "preview": {"href": "p.tif", "roles": ["overview"]}}
+        path = tmp_path / "items.json"
+        documents = [item(assets=assets), item(id="b", assets={"b": assets["b"], "c": {"href": "c.tif"}})]
+        path.write_text(json.dumps({"type": "FeatureCollection", "features": documents}))
+        options = SourceOptions(assets=AssetChoice(("preview", "red", "nir")))
+        record, without, nowhere = find_records([str(path)], options)
+        assert isinstance(record, RecordSource)
+        assert [asset.key for asset in record.assets] == ["red", "preview"]
+        assert str(without) == "b: the item has none of the assets preview, red, nir; it has: b, c"
+        assert str(nowhere) == "nir: no record has an asset of this name"
+
+    @pytest.mark.parametrize(
+        ("prefer", "href"),
+        [(None, "s3://b/x.tif"), ("S3", "s3://b/x.tif"), ("https", "https://h/x.tif"), ("gs", "s3://b/x.tif")],
+    )
+    @pytest.mark.parametrize("form", [dict, list])
+    def test_alternates(self, tmp_path: Path, prefer: str | None, href: str, form: type) -> None:
+        others = {"first": {"href": "x.tif"}, "odd": 7, "web": {"href": "https://h/x.tif"}}
+        asset = {"href": "s3://b/x.tif", "alternate": others if form is dict else list(others.values())}
+        (tmp_path / "item.json").write_text(json.dumps(item(assets={"x": asset})))
+        options = SourceOptions(assets=AssetChoice(prefer=prefer))
+        (record,) = find_records([str(tmp_path / "item.json")], options)
+        assert isinstance(record, RecordSource)
+        assert record.assets[0].href == href
+
+    def test_hrefs_as_gdal_spells_them(self, tmp_path: Path) -> None:
+        hrefs = ["/vsicurl/https://h/x.tif", "/vsis3/bucket/x.tif", "/vsigs/bucket/x.tif"]
+        record = one(tmp_path, assets={str(i): {"href": href} for i, href in enumerate(hrefs)})
+        found = [asset.href for asset in record.assets]
+        assert found == ["https://h/x.tif", "s3://bucket/x.tif", "gs://bucket/x.tif"]
 
     def test_transform(self, tmp_path: Path) -> None:
         asset = {"href": "x.tif", "proj:transform": [10, 0, 5, 0, -10, 7, 0, 0, 1]}
@@ -182,7 +231,7 @@ class TestGeometry:
     [
         (7, "item 0: it is not a STAC item"),
         ({}, "item 0: the item has no id"),
-        ({"id": 5}, "5: the item has no id"),
+        ({"id": 5}, "item 0: the item has no id"),
         (item(assets={}), "a: the item has no asset that is a TIFF"),
         (item(assets=None), "a: the item has no asset that is a TIFF"),
     ],
@@ -193,30 +242,27 @@ def test_bad_items_do_not_stop_the_rest(tmp_path: Path, entry: object, reason: s
     assert isinstance(good, RecordSource)
 
 
-def test_a_page_of_several_is_pointed_out(tmp_path: Path) -> None:
-    _, note = read(tmp_path, item(), links=[{"rel": "next", "href": "..."}])
-    assert str(note) == "the ItemCollection goes on (it has a link to the next page): only this page is indexed"
-
-
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         ("{", "it is not JSON"),
         ("[" * 100_000, "it is not JSON"),
         ("[]", "it has no type"),
-        ('{"type": "Catalog"}', "its type is 'Catalog'"),
         ('{"type": "FeatureCollection"}', "its type is 'FeatureCollection'"),
+        ("", "it is empty"),
+        ("<!DOCTYPE html>", "it is a web page or XML, not JSON"),
+        ("II*\0", "it is a TIFF: give the folder that it lies in"),
     ],
 )
 def test_not_items(tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(RequestError) as caught:
-        list(read_stac(str(tmp_path / "x.json")))
+        list(find_records([str(tmp_path / "x.json")]))
     assert caught.value.code is ErrorCode.BAD_REQUEST
-    assert caught.value.message == f"the source is not a STAC ItemCollection: {why}"
-    assert caught.value.hint == "give a FeatureCollection of STAC items, or a folder of GeoTIFFs"
+    assert caught.value.message == f"the source 'x.json' is not STAC: {why}"
+    assert caught.value.hint.startswith("give STAC (an ItemCollection, a catalog,")
 
 
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="does not exist"):
-        list(read_stac(str(tmp_path / "x.json")))
+        list(find_records([str(tmp_path / "x.json")]))

@@ -26,10 +26,10 @@ class _Columns(NamedTuple):
     """Columns of one batch, ready for lookups: views for numbers, Arrow arrays for the rest."""
 
     href: pa.Array
+    size: pa.Array
     etag: pa.Array
     mtime_ns: pa.Array
     tags: pa.Array
-    size: npt.NDArray[np.int64]
     profile: npt.NDArray[np.int32]
     crs: npt.NDArray[np.int32]
     width: npt.NDArray[np.int32]
@@ -80,7 +80,7 @@ class AssetsFile:
         return Asset(
             key=self._slots[slot].key,
             href=self._absolute(columns.href[i].as_py()),
-            identity=Identity(columns.size.item(i), columns.mtime_ns[i].as_py(), columns.etag[i].as_py()),
+            identity=_identity(columns, i),
             profile=self._profiles[profile],
             grid=grid,
             tile_ranges=partial(_tile_ranges, self._tiles, columns.first_tiles_row.item(i)),
@@ -97,6 +97,11 @@ def _grid(width: int, height: int, crs: str | None, transform: tuple[float, ...]
     return Grid(width, height, Affine(*transform), crs)
 
 
+def _identity(columns: _Columns, i: int) -> Identity | None:
+    size = columns.size[i].as_py()
+    return None if size is None else Identity(size, columns.mtime_ns[i].as_py(), columns.etag[i].as_py())
+
+
 def _tile_ranges(tiles: TilesFile, first: int, level: int) -> TileRanges:
     return tiles.ranges(first + level)
 
@@ -104,10 +109,10 @@ def _tile_ranges(tiles: TilesFile, first: int, level: int) -> TileRanges:
 def _columns(batch: pa.RecordBatch) -> _Columns:
     return _Columns(
         href=batch.column("href"),
+        size=batch.column("size"),
         etag=batch.column("etag"),
         mtime_ns=batch.column("mtime_ns"),
         tags=batch.column("tags"),
-        size=values(batch.column("size"), np.int64),
         profile=values(batch.column("profile"), np.int32),
         crs=values(batch.column("crs"), np.int32),
         width=values(batch.column("width"), np.int32),

@@ -2,24 +2,27 @@
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tqdm import tqdm
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError, SourceError
 from rasterflight_server.ingest.bands import NamedAsset, name_bands
-from rasterflight_server.ingest.folder import compile_pattern, read_folder
-from rasterflight_server.ingest.footprint import outline
+from rasterflight_server.ingest.conflicts import find_conflicts
+from rasterflight_server.ingest.find import SourceOptions, find_records, source_label
 from rasterflight_server.ingest.header import Header, read_header
+from rasterflight_server.ingest.location import locate
 from rasterflight_server.ingest.registry import Registry
 from rasterflight_server.ingest.snapshot import SnapshotBuilder, check_target
-from rasterflight_server.ingest.sources import AssetSource, Failure, RecordSource
-from rasterflight_server.ingest.stac import read_stac
+from rasterflight_server.ingest.sources import AssetSource, Failure, Notice, RecordSource
+from rasterflight_server.ingest.stacassets import AssetChoice
+from rasterflight_server.ingest.stacquery import StacQuery
+from rasterflight_server.ingest.tables import Query
 from rasterflight_server.ingest.write import IndexedAsset, IndexedRecord
 from rasterflight_server.store import Stores
 from rasterflight_server.types import Grid
@@ -43,20 +46,27 @@ class BuildReport:
     assets: int
     bands: tuple[str, ...]
     failures: tuple[Failure, ...]
+    #: What is in the index, but not as its catalog says.
+    notices: tuple[Notice, ...] = ()
 
 
 def build_index(
-    source: str | Path,
+    source: Any,
     out: str | Path,
     name: str,
     *,
     pattern: str | None = None,
+    map: Mapping[str, str] | None = None,  # noqa: A002 - named as on the command line
+    query: str | None = None,
+    assets: Sequence[str] = (),
+    prefer: str | None = None,
+    search: Mapping[str, Any] | None = None,
     jobs: int = DEFAULT_JOBS,
     stores: Stores | None = None,
     progress: bool = False,
     on_failure: Callable[[Failure], None] | None = None,
 ) -> BuildReport:
-    """Index STAC items or a folder of GeoTIFFs.
+    """Index STAC of any kind, tables, or files by their names.
 
     Files that cannot be read do not stop the build: they are left out and listed, and so is a record of which no file can be
     read. Headers win over the catalog where both say something.
@@ -64,13 +74,26 @@ def build_index(
     Parameters
     ----------
     source
-        Path or URL of a STAC ItemCollection, or a folder.
+        Path or URL of STAC (a catalog, an ItemCollection, items one on each line, an API with ``search``), a table (a Parquet
+        or Arrow file, a folder of them, an object with ``__arrow_c_stream__``), a folder of GeoTIFFs, a path with wildcards, or
+        a prefix of an object store that ends in "/"; or several. Tables of stac-geoparquet and collections of rasteret are
+        known by their columns; those of rasteret are indexed without opening a file.
     out
         Directory of the index: new, empty, or an index, which is then replaced at once when the new one is complete.
     name
         Name of the collection.
     pattern
-        For folders: what file names look like, see ``read_folder``.
+        For files: what their names look like, see ``read_folder``.
+    map
+        For tables: ``id``, ``datetime``, ``geometry`` or the name of a band -> column; all others become properties.
+    query
+        A DuckDB query that gives a further table; it may read whatever the user may.
+    assets
+        For STAC, also as a table: keys of the assets to take; none: all that are data.
+    prefer
+        For STAC, also as a table: take the href of this scheme, such as ``"s3"`` or ``"https"``, where an asset has alternates.
+    search
+        For STAC APIs: what to search for; ``StacQuery`` has the names.
     jobs
         Files that are read at a time.
     stores
@@ -85,7 +108,7 @@ def build_index(
     RequestError
         A parameter cannot be used, or there is nothing that can be indexed.
     SourceError
-        The STAC file cannot be read.
+        A source cannot be read.
     """
     check_target(Path(out), name)
     if jobs < 1:
@@ -98,17 +121,28 @@ def build_index(
         if on_failure is not None:
             on_failure(failure)
 
-    found = _find(str(source), pattern, stores)
+    sources = _sources(source, query)
+    options = SourceOptions(
+        pattern=pattern,
+        map=map,
+        stores=stores,
+        assets=AssetChoice(tuple(assets), prefer),
+        search=None if search is None else StacQuery.of(search),
+        jobs=jobs,
+    )
+    found = find_records(sources, options)
     with SnapshotBuilder(Path(out)) as snapshot:
         indexer = _Indexer(Path(out).resolve().parent, snapshot, fail)
-        bar = tqdm(total=len(found), unit="record", disable=None if progress else True, file=sys.stderr)
+        bar = tqdm(unit="record", disable=None if progress else True, file=sys.stderr)
         with bar, ThreadPoolExecutor(jobs, "header") as pool:
-            for record, headers in _read(_unique(found, fail), stores, pool, jobs):
+            for record, headers in _read(_records(found, fail), stores, pool, jobs):
                 indexer.add(record, headers)
                 bar.update()
         if not indexer.records:
             raise _nothing(failures)
-        manifest = snapshot.finish(name, _label(str(source)), indexer.records, indexer.registry)
+        manifest = snapshot.finish(
+            name, ", ".join(source_label(each) for each in sources), indexer.records, indexer.registry
+        )
     return BuildReport(
         name=name,
         path=Path(out),
@@ -117,37 +151,22 @@ def build_index(
         assets=sum(len(record.assets) for record in indexer.records),
         bands=tuple(band.name for band in manifest.bands),
         failures=tuple(failures),
+        notices=tuple(indexer.notices),
     )
 
 
-def _find(source: str, pattern: str | None, stores: Stores) -> list[RecordSource | Failure]:
-    folder = Path(source).resolve() if "://" not in source else None
-    if folder is not None and folder.is_dir():
-        if pattern is not None:
-            compile_pattern(pattern)
-        return list(read_folder(folder, pattern))
-    if pattern is not None:
-        raise RequestError(ErrorCode.BAD_REQUEST, "a pattern goes with a folder, the source is a file", field="pattern")
-    try:
-        return list(read_stac(source, stores))
-    except SourceError as error:
-        raise SourceError(error.code, f"the source {_label(source)!r}: {error.message}", hint=error.hint) from None
+def _sources(source: Any, query: str | None) -> list[Any]:
+    """Paths and URLs as text, tables as they are."""
+    alone = isinstance(source, str | Path) or hasattr(source, "__arrow_c_stream__")
+    sources = [str(each) if isinstance(each, Path) else each for each in ([source] if alone else source)]
+    return sources if query is None else [*sources, Query(query)]
 
 
-def _label(source: str) -> str:
-    """Return a name for the source that gives away neither the folders of this machine nor the signature of a URL."""
-    return source.partition("?")[0] if "://" in source else Path(source).resolve().name
-
-
-def _unique(found: Iterable[RecordSource | Failure], fail: Callable[[Failure], None]) -> Iterator[RecordSource]:
-    seen: set[str] = set()
+def _records(found: Iterable[RecordSource | Failure], fail: Callable[[Failure], None]) -> Iterator[RecordSource]:
     for record in found:
         if isinstance(record, Failure):
             fail(record)
-        elif record.id in seen:
-            fail(Failure(record.id, "", "an earlier record has the same id"))
         else:
-            seen.add(record.id)
             yield record
 
 
@@ -156,7 +175,7 @@ def _read(records: Iterable[RecordSource], stores: Stores, pool: ThreadPoolExecu
     pending: deque[_Pending] = deque()
     files = 0
     for record in records:
-        pending.append((record, [pool.submit(_header, asset.href, stores) for asset in record.assets]))
+        pending.append((record, [pool.submit(_header, asset, stores) for asset in record.assets]))
         files += len(record.assets)
         while files > jobs * _AHEAD_PER_JOB and len(pending) > 1:
             files -= len(pending[0][1])
@@ -164,8 +183,10 @@ def _read(records: Iterable[RecordSource], stores: Stores, pool: ThreadPoolExecu
     yield from pending
 
 
-def _header(href: str, stores: Stores) -> Header:
-    with stores.open(href) as source:
+def _header(asset: AssetSource, stores: Stores) -> Header:
+    if asset.header is not None:
+        return asset.header
+    with stores.open(asset.href) as source:
         return read_header(source)
 
 
@@ -178,6 +199,7 @@ class _Indexer:
         self._fail = fail
         self.registry = Registry()
         self.records: list[IndexedRecord] = []
+        self.notices: list[Notice] = []
 
     def add(self, record: RecordSource, headers: Sequence["Future[Header]"]) -> None:
         files: list[tuple[AssetSource, Header]] = []
@@ -190,8 +212,10 @@ class _Indexer:
         if not assets:
             self._fail(Failure(record.id, "", _LEFT_OUT))
             return
-        outlines = (outline(asset.grid) for asset in assets)
-        footprint = record.geometry or next((shape for shape in outlines if shape is not None), None)
+        footprint, elsewhere = locate(record.geometry, [asset.grid for asset in assets])
+        self.notices += [*record.notices, *find_conflicts(record.id, files)]
+        if elsewhere is not None:
+            self.notices.append(Notice(record.id, "", elsewhere))
         self.records.append(IndexedRecord(record, footprint, assets))
 
     def _usable(self, record: RecordSource, asset: NamedAsset) -> bool:

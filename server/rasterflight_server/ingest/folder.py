@@ -1,10 +1,10 @@
-"""Records from a folder of GeoTIFFs, by the names of the files."""
+"""Records from GeoTIFFs, in a folder or elsewhere, by the names of the files."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from rasterflight_protocol import ErrorCode
@@ -39,28 +39,53 @@ def read_folder(folder: Path, pattern: str | None) -> Iterator[RecordSource | Fa
         The pattern is not one.
     """
     files = sorted(path for path in folder.rglob("*") if is_raster(path))
+    return read_files([(path.relative_to(folder).as_posix(), str(path)) for path in files], pattern, folder.name)
+
+
+def read_files(files: Iterable[tuple[str, str]], pattern: str | None, root: str) -> Iterator[RecordSource | Failure]:
+    """Make records of files.
+
+    Parameters
+    ----------
+    files
+        Name, which is the path relative to where was looked, and href.
+    pattern
+        As for ``read_folder``.
+    root
+        Id of a record whose files have nothing else in their names that could be one.
+
+    Raises
+    ------
+    RequestError
+        The pattern is not one.
+    """
     if pattern is None:
-        yield from (_whole(folder, path) for path in files)
+        for name, href in files:
+            yield RecordSource(id=str(PurePosixPath(name).with_suffix("")), assets=(_image(href),))
         return
     expression = compile_pattern(pattern)
     groups: dict[str, _Group] = {}
-    for path in files:
+    for name, href in files:
         try:
-            name = path.relative_to(folder).as_posix()
-            _add(groups, _match(expression, name, folder.name), path)
+            _add(groups, _match(expression, name, root), href)
         except _MismatchError as error:
-            yield Failure(path.relative_to(folder).as_posix(), "", str(error))
+            yield Failure(name, "", str(error))
     for record, group in groups.items():
         assets = tuple(
-            AssetSource(key=band, href=str(path), single=band, unnamed=f"{band}_") if band else _image(path)
-            for band, path in group.files.items()
+            AssetSource(key=band, href=href, single=band, unnamed=f"{band}_") if band else _image(href)
+            for band, href in group.files.items()
         )
         yield RecordSource(id=record, assets=assets, when=group.when, properties=group.properties)
 
 
 def is_raster(path: Path) -> bool:
     """Whether a path is a file that is called a TIFF."""
-    return path.suffix.lower() in _SUFFIXES and path.is_file()
+    return is_raster_name(path.name) and path.is_file()
+
+
+def is_raster_name(name: str) -> bool:
+    """Whether a file is called a TIFF."""
+    return name.lower().endswith(_SUFFIXES)
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
@@ -107,24 +132,20 @@ class _Group:
 
     when: datetime | None
     properties: dict[str, str]
-    files: dict[str, Path] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
 
 
-def _whole(folder: Path, path: Path) -> RecordSource:
-    return RecordSource(id=path.relative_to(folder).with_suffix("").as_posix(), assets=(_image(path),))
+def _image(href: str) -> AssetSource:
+    return AssetSource(key=_KEY, href=href, by_description=True)
 
 
-def _image(path: Path) -> AssetSource:
-    return AssetSource(key=_KEY, href=str(path), by_description=True)
-
-
-def _match(expression: re.Pattern[str], name: str, folder: str) -> _Match:
+def _match(expression: re.Pattern[str], name: str, root: str) -> _Match:
     match = expression.fullmatch(name)
     if match is None:
         raise _MismatchError("its name does not fit the pattern")
     fields = match.groupdict()
     return _Match(
-        record=fields.get("id") or _without_band(match, name) or folder,
+        record=fields.get("id") or _without_band(match, name) or root,
         band=fields.get("band", ""),
         when=_datetime(fields["datetime"]) if "datetime" in fields else None,
         properties={key: value for key, value in fields.items() if key not in _RESERVED},
@@ -142,14 +163,16 @@ def _without_band(match: re.Match[str], name: str) -> str:
     return left + (right[1:] if right.startswith(_SEPARATORS) else right)
 
 
-def _add(groups: dict[str, _Group], match: _Match, path: Path) -> None:
+def _add(groups: dict[str, _Group], match: _Match, href: str) -> None:
     group = groups.setdefault(match.record, _Group(match.when, match.properties))
     if (group.when, group.properties) != (match.when, match.properties):
         raise _MismatchError(f"its date or properties differ from those of other files of the record {match.record!r}")
     if match.band in group.files:
         what = f"band {match.band!r}" if match.band else "file"
-        raise _MismatchError(f"the record {match.record!r} has another {what}: {group.files[match.band].name}")
-    group.files[match.band] = path
+        raise _MismatchError(
+            f"the record {match.record!r} has another {what}: {group.files[match.band].rpartition('/')[2]}"
+        )
+    group.files[match.band] = href
 
 
 def _datetime(text: str) -> datetime:

@@ -25,7 +25,7 @@ def property_columns(records: Sequence[Mapping[str, Any]]) -> tuple[list[pa.Fiel
     fields, arrays = [], []
     for name in names:
         array = _array([record.get(name) for record in records])
-        column = _free(clean_text(name), taken)
+        column = free_name(clean_text(name), taken)
         taken.add(column.casefold())
         fields.append(pa.field(column, array.type))
         arrays.append(array)
@@ -37,7 +37,8 @@ def clean_text(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _free(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
+    """The name of a column, or with a prefix where it is taken; ``taken`` is casefolded."""
     while name.casefold() in taken or name.casefold().startswith(_OURS):
         name = _PREFIX + name
     return name

@@ -131,8 +131,7 @@ class Reading:
         level = task.level
         with self._tools.scratches.take() as scratch:
             tile = Tile.decode(level, raw, flight.rows, level.rows_inside(task.tile), scratch)
-            # To read pixels of a local file again costs no more than to keep them.
-            keep = task.keep and not (level.stored_as_pixels and not is_remote(task.asset.href))
+            keep = task.keep and _worth_keeping(task)
             self._tools.cache.deliver(task.key, flight, tile, scratch, keep=keep)
         del self._left[task]
 
@@ -169,3 +168,11 @@ class Copying:
         """Nobody wants the pixels any more."""
         for task, _ in self._tiles:
             task.fail(CancelledError())
+
+
+def _worth_keeping(task: TileTask) -> bool:
+    """Whether other reads may use the tile, and it saves them something."""
+    if task.asset.identity is None:
+        return False  # nothing tells whether the file is still the same
+    # To read pixels of a local file again costs no more than to keep them.
+    return is_remote(task.asset.href) or not task.level.stored_as_pixels
