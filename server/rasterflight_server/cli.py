@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+import textwrap
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +20,7 @@ DEFAULT_JOBS = 16
 DEFAULT_LISTEN = "grpc://127.0.0.1:8815"
 DEFAULT_GRACE = 30.0
 _INTERRUPTED = 130
+_WIDTH = 80
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_index(subparsers)
+    _add_presets(subparsers)
     _add_check(subparsers)
     _add_serve(subparsers)
     return parser
@@ -84,6 +87,12 @@ def _add_index(subparsers: Any) -> None:
         " for example '{id}_{band}.tif'",
     )
     parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="TOML with titles, bands, storage and limits, kept as collection.toml of the index",
+    )
+    parser.add_argument("--preset", metavar="NAME", help="take the configuration of a well-known archive, see: presets")
+    parser.add_argument(
         "--jobs", type=int, default=DEFAULT_JOBS, metavar="N", help="files read at a time (%(default)s)"
     )
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
@@ -98,6 +107,8 @@ def _index(options: argparse.Namespace) -> int:
         options.out,
         options.name,
         pattern=options.pattern,
+        config=options.config,
+        preset=options.preset,
         jobs=options.jobs,
         progress=not options.quiet,
     )
@@ -110,6 +121,31 @@ def _print_report(report: "BuildReport") -> None:
     print(f"{report.name}: {report.records} records, {report.assets} files, bands {', '.join(report.bands)}")
     for failure in report.failures:
         print(f"failed: {failure}")
+
+
+def _add_presets(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "presets",
+        help="list configurations of well-known archives",
+        description="List configurations of well-known archives, or print one.",
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="print this one whole")
+    parser.set_defaults(run=_presets)
+
+
+def _presets(options: argparse.Namespace) -> int:
+    from rasterflight_server.ingest.presets import preset_names, preset_text, read_preset
+
+    if options.name is not None:
+        print(preset_text(options.name).decode(), end="")
+        return 0
+    names = preset_names()
+    margin = max(map(len, names)) + 2
+    for name in names:
+        preset = read_preset(name).preset
+        about = textwrap.wrap(preset.about if preset else "", _WIDTH - margin, break_on_hyphens=False)
+        print(name.ljust(margin) + f"\n{'':{margin}}".join(about))
+    return 0
 
 
 def _add_check(subparsers: Any) -> None:

@@ -1,5 +1,6 @@
 """The files of a record, by number."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -9,9 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from affine import Affine
 
+from rasterflight_server.catalog.configuration import BandConfig
 from rasterflight_server.catalog.format import ASSETS, ASSETS_BATCH, ASSETS_SCHEMA, NONE, PROFILES, TILES
 from rasterflight_server.catalog.ipc import MappedRows, values
 from rasterflight_server.catalog.manifest import Manifest
+from rasterflight_server.catalog.overrides import override_profile
 from rasterflight_server.catalog.profiles import load_profiles
 from rasterflight_server.catalog.tiles import TilesFile
 from rasterflight_server.errors import BadIndexError
@@ -45,6 +48,8 @@ class AssetsFile:
         Manifest of the index.
     base
         Folder that relative hrefs start from.
+    bands
+        What the configuration says of bands, by name.
 
     Raises
     ------
@@ -52,13 +57,17 @@ class AssetsFile:
         A file is missing or damaged.
     """
 
-    def __init__(self, directory: Path, manifest: Manifest, base: Path) -> None:
+    def __init__(self, directory: Path, manifest: Manifest, base: Path, bands: Mapping[str, BandConfig]) -> None:
         self._rows = MappedRows(directory / ASSETS, ASSETS_SCHEMA, ASSETS_BATCH, _columns)
         self._tiles = TilesFile(directory / TILES)
         self._profiles = _profiles(directory / PROFILES)
         self._slots = manifest.slots
         self._crs = [crs.name for crs in manifest.crs]
         self._base = str(base)
+        said = [tuple(map(bands.get, slot.bands)) for slot in manifest.slots]
+        self._said = [bands if any(bands) else None for bands in said]
+        # A profile that files share stays one object, by slot and number.
+        self._overridden: dict[tuple[int, int], Profile] = {}
 
     def get(self, record: int, slot: int) -> Asset | None:
         """Return the file in one slot of one record; None where the record has none."""
@@ -77,11 +86,20 @@ class AssetsFile:
             key=self._slots[slot].key,
             href=self._absolute(columns.href[i].as_py()),
             identity=Identity(int(columns.size[i]), columns.mtime_ns[i].as_py(), columns.etag[i].as_py()),
-            profile=self._profiles[profile],
+            profile=self._profile(slot, int(profile)),
             grid=grid,
             tile_ranges=partial(_tile_ranges, self._tiles, int(columns.first_tiles_row[i])),
             tags=columns.tags[i].as_py() or "",
         )
+
+    def _profile(self, slot: int, number: int) -> Profile:
+        said = self._said[slot]
+        if said is None:
+            return self._profiles[number]
+        found = self._overridden.get((slot, number))
+        if found is None:
+            found = self._overridden.setdefault((slot, number), override_profile(self._profiles[number], said))
+        return found
 
     def _absolute(self, href: str) -> str:
         return href if href.startswith("/") or "://" in href else f"{self._base}/{href}"

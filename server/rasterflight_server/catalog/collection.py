@@ -16,6 +16,7 @@ import shapely
 from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1.read_pb2 import Filter
 from rasterflight_server.catalog.assets import AssetsFile
+from rasterflight_server.catalog.configuration import Configuration
 from rasterflight_server.catalog.cql2 import where_condition
 from rasterflight_server.catalog.cql2_columns import Columns
 from rasterflight_server.catalog.cql2_spatial import Footprints
@@ -30,6 +31,7 @@ from rasterflight_server.catalog.filters import (
 )
 from rasterflight_server.catalog.format import RECORDS
 from rasterflight_server.catalog.manifest import BandEntry, Manifest
+from rasterflight_server.catalog.overrides import override_manifest
 from rasterflight_server.errors import BadIndexError, RequestError
 from rasterflight_server.types import Asset
 from rasterflight_server.types.lonlat import Box
@@ -41,14 +43,17 @@ _OPEN_TRIES: Final = 3
 class Collection:
     """One snapshot of an index, open for any number of threads. Made by ``Collection.open``."""
 
-    def __init__(self, directory: Path, manifest: Manifest) -> None:
+    def __init__(self, directory: Path, manifest: Manifest, configuration: Configuration) -> None:
         snapshot = directory / manifest.snapshot
-        self.manifest = manifest
-        self._assets = AssetsFile(snapshot, manifest, directory.parent)
+        #: What the index says, and the configuration where it says otherwise.
+        self.manifest = override_manifest(manifest, configuration)
+        #: What people say of it.
+        self.configuration = configuration
+        self._assets = AssetsFile(snapshot, manifest, directory.parent, configuration.bands)
         self._database = Database(snapshot / RECORDS)
         self._footprints = Footprints(self._database)
         #: Bands by their own names, in the order of the index.
-        self.bands: Mapping[str, BandEntry] = MappingProxyType({band.name: band for band in manifest.bands})
+        self.bands: Mapping[str, BandEntry] = MappingProxyType({band.name: band for band in self.manifest.bands})
         self._crs = {crs.name: (crs.wkt, crs.projjson) for crs in manifest.crs}
 
     @classmethod
@@ -66,12 +71,14 @@ class Collection:
         ------
         BadIndexError
             It is not an index, is damaged, or is too new for this server.
+        ConfigError
+            Its configuration cannot be used; says why.
         """
         directory = Path(path).resolve()
         manifest = Manifest.read(directory)
         for _ in range(_OPEN_TRIES):
             try:
-                return cls(directory, replace(manifest, name=name or manifest.name))
+                return cls(directory, replace(manifest, name=name or manifest.name), Configuration.read(directory))
             except BadIndexError:
                 # A rebuild removes the old snapshot after the new manifest is in place.
                 latest = Manifest.read(directory)
@@ -87,8 +94,9 @@ class Collection:
 
     @property
     def snapshot(self) -> str:
-        """Id of the index version; a rebuild with another outcome has another."""
-        return self.manifest.snapshot
+        """Id of what reads answer: another after a rebuild with another outcome, and when bands are configured otherwise."""
+        digest = self.configuration.digest
+        return f"{self.manifest.snapshot}-{digest}" if digest else self.manifest.snapshot
 
     @property
     def records_schema(self) -> pa.Schema:

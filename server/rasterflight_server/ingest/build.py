@@ -13,6 +13,7 @@ from tqdm import tqdm
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError, SourceError
 from rasterflight_server.ingest.bands import NamedAsset, name_bands
+from rasterflight_server.ingest.configure import config_text, put_configuration
 from rasterflight_server.ingest.folder import compile_pattern, read_folder
 from rasterflight_server.ingest.footprint import outline
 from rasterflight_server.ingest.header import Header, read_header
@@ -51,6 +52,8 @@ def build_index(
     name: str,
     *,
     pattern: str | None = None,
+    config: str | Path | None = None,
+    preset: str | None = None,
     jobs: int = DEFAULT_JOBS,
     progress: bool = False,
     on_failure: Callable[[Failure], None] | None = None,
@@ -70,6 +73,10 @@ def build_index(
         Name of the collection.
     pattern
         For folders: what file names look like, see ``read_folder``.
+    config
+        A TOML file that becomes the collection's configuration, see ``Configuration``; None: the one that it has stays.
+    preset
+        Name of a preset that becomes its configuration instead.
     jobs
         Files that are read at a time.
     progress
@@ -83,8 +90,11 @@ def build_index(
         A parameter cannot be used, or there is nothing that can be indexed.
     SourceError
         The STAC file cannot be read.
+    ConfigError
+        The configuration cannot be used. Where it does not fit the bands that were found, the index is built nevertheless.
     """
     check_target(Path(out), name)
+    configuration = config_text(config, preset, Path(out))
     if jobs < 1:
         raise RequestError(ErrorCode.BAD_REQUEST, f"jobs is at least 1, got {jobs}", field="jobs")
     failures: list[Failure] = []
@@ -105,6 +115,8 @@ def build_index(
         if not indexer.records:
             raise _nothing(failures)
         manifest = snapshot.finish(name, _label(str(source)), indexer.records, indexer.registry)
+        if configuration is not None:
+            put_configuration(Path(out), configuration, manifest)
     return BuildReport(
         name=name,
         path=Path(out),
