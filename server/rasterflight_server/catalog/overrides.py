@@ -75,7 +75,7 @@ def _holds(dtype: str, nodata: float | str) -> bool:
     if kind.kind in "iu":
         limits = np.iinfo(kind)
         return bool(np.isfinite(nodata) and int(nodata) == nodata and limits.min <= nodata <= limits.max)
-    return not np.isfinite(nodata) or abs(nodata) <= np.finfo(kind).max
+    return not np.isfinite(nodata) or abs(nodata) <= float(np.finfo(kind).max)
 
 
 def _spelled(nodata: float | str, dtype: str) -> str:
