@@ -92,6 +92,21 @@ class AssetsFile:
             tags=columns.tags[i].as_py() or "",
         )
 
+    def pixel_sizes(self) -> list[dict[float, int]]:
+        """By slot: widths of pixels, in units of their CRS, and how many files have them."""
+        found: list[dict[float, int]] = [{} for _ in self._slots]
+        row = 0
+        for columns in self._rows.views():
+            rows = np.arange(row, row + len(columns.profile))
+            row += len(rows)
+            sizes = np.hypot(columns.transform[0], columns.transform[3])
+            there = columns.profile != NONE
+            table = pa.table({"slot": (rows % len(self._slots))[there], "size": sizes[there]})
+            counted = table.group_by(["slot", "size"]).aggregate([([], "count_all")])
+            for slot, size, count in zip(*(column.to_pylist() for column in counted.columns), strict=True):
+                found[slot][size] = found[slot].get(size, 0) + count
+        return found
+
     def _profile(self, slot: int, number: int) -> Profile:
         said = self._said[slot]
         if said is None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -32,6 +33,7 @@ from rasterflight_server.catalog.filters import (
 from rasterflight_server.catalog.format import RECORDS
 from rasterflight_server.catalog.manifest import BandEntry, Manifest
 from rasterflight_server.catalog.overrides import override_manifest
+from rasterflight_server.catalog.overview import Overview, count_overview
 from rasterflight_server.errors import BadIndexError, RequestError
 from rasterflight_server.types import Asset
 from rasterflight_server.types.lonlat import Box
@@ -95,13 +97,18 @@ class Collection:
     @property
     def snapshot(self) -> str:
         """Id of what reads answer: another after a rebuild with another outcome, and when bands are configured otherwise."""
-        digest = self.configuration.digest
+        digest = self.configuration.digest(self.bands)
         return f"{self.manifest.snapshot}-{digest}" if digest else self.manifest.snapshot
 
     @property
     def records_schema(self) -> pa.Schema:
         """Schema of the records layout: ``rasterflight_protocol.records_schema`` with the collection's own columns."""
         return self._database.schema
+
+    @cached_property
+    def overview(self) -> Overview:
+        """Counts over all records; made when first asked for."""
+        return count_overview(self._database, self._assets, self.manifest)
 
     def summary(self) -> dict[str, Any]:
         """Facts for listings: name, snapshot, records, bands ``{name: dtype}``, crs names, extent, time_range.

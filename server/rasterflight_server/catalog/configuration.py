@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -168,11 +168,10 @@ class Configuration:
             raise ConfigError(f"{CONFIGURATION} of {directory.name!r} cannot be read: {error.strerror}") from None
         return cls.parse(text, f"{CONFIGURATION} of {directory.name!r}")
 
-    @property
-    def digest(self) -> str:
-        """Short id of what changes answers: the bands; "" where they are as the index has them."""
-        said = {name: asdict(band) for name, band in sorted(self.bands.items()) if band != BandConfig()}
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:8] if said else ""
+    def digest(self, bands: Collection[str]) -> str:
+        """Short id of what changes answers, that is what is said of these bands; "" where that is nothing."""
+        said = {name: asdict(band) for name, band in self.bands.items() if name in bands and band != BandConfig()}
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8] if said else ""
 
 
 def _provider(table: TomlTable) -> Provider:

@@ -75,7 +75,8 @@ def _holds(dtype: str, nodata: float | str) -> bool:
     if kind.kind in "iu":
         limits = np.iinfo(kind)
         return bool(np.isfinite(nodata) and int(nodata) == nodata and limits.min <= nodata <= limits.max)
-    return not np.isfinite(nodata) or abs(nodata) <= float(np.finfo(kind).max)
+    with np.errstate(over="ignore"):
+        return bool(not np.isfinite(nodata) or np.isfinite(kind.type(nodata)))
 
 
 def _spelled(nodata: float | str, dtype: str) -> str:
