@@ -74,9 +74,15 @@ def _add_index(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "index",
         help="build the index of a collection",
-        description="Build the index of a collection from STAC items, or from a folder of GeoTIFFs.",
+        description="Build the index of a collection from STAC of any kind, or from folders of GeoTIFFs.",
     )
-    parser.add_argument("source", metavar="SOURCE", help="path or URL of a STAC ItemCollection (JSON), or a folder")
+    parser.add_argument(
+        "sources",
+        nargs="*",
+        metavar="SOURCE",
+        help="path or URL of STAC (a catalog, an ItemCollection, items one on each line, an API with --search), or a folder;"
+        " none: the archive of --preset",
+    )
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="directory of the index; an index in it is replaced"
     )
@@ -91,7 +97,21 @@ def _add_index(subparsers: Any) -> None:
         metavar="FILE",
         help="TOML with titles, bands, storage and limits, kept as collection.toml of the index",
     )
-    parser.add_argument("--preset", metavar="NAME", help="take the configuration of a well-known archive, see: presets")
+    parser.add_argument("--preset", metavar="NAME", help="a well-known archive: its configuration, and its STAC API to --search")
+        "--search",
+        nargs="+",
+        action="extend",
+        metavar="NAME=VALUE",
+        help="for a STAC API, what to search for: collections, ids, bbox, intersects, datetime, query, filter, sortby, max_items,"
+        " limit; @FILE for a value in a file; for example collections=sentinel-2-l2a bbox=7,46,8,47 datetime=2024-06/2024-08"
+        " 'filter=\"eo:cloud_cover\" < 20'",
+    )
+    parser.add_argument(
+        "--assets", type=_comma_list, default=(), metavar="KEY,...", help="for STAC, assets to take (all that are data)"
+    )
+    parser.add_argument(
+        "--prefer", metavar="SCHEME", help="for STAC, the scheme to take where an asset has alternates: s3, https"
+    )
     parser.add_argument(
         "--jobs", type=int, default=DEFAULT_JOBS, metavar="N", help="files read at a time (%(default)s)"
     )
@@ -101,14 +121,18 @@ def _add_index(subparsers: Any) -> None:
 
 def _index(options: argparse.Namespace) -> int:
     from rasterflight_server.ingest import build_index
+    from rasterflight_server.ingest.stacquery import read_words
 
     report = build_index(
-        options.source,
+        options.sources,
         options.out,
         options.name,
         pattern=options.pattern,
         config=options.config,
         preset=options.preset,
+        assets=options.assets,
+        prefer=options.prefer,
+        search=None if options.search is None else read_words(options.search),
         jobs=options.jobs,
         progress=not options.quiet,
     )
@@ -121,6 +145,12 @@ def _print_report(report: "BuildReport") -> None:
     print(f"{report.name}: {report.records} records, {report.assets} files, bands {', '.join(report.bands)}")
     for failure in report.failures:
         print(f"failed: {failure}")
+    for notice in report.notices:
+        print(f"warning: {notice}")
+
+
+def _comma_list(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
 def _add_presets(subparsers: Any) -> None:

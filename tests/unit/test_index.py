@@ -99,8 +99,8 @@ class TestBuild:
         with FileServer(data) as server:
             url = f"{server.url}/landsat8-ny-cog/items.json"
             report = build_index(url, tmp_path / "index", "ny", jobs=4)
-            # One request a file; the items themselves take two.
-            assert len(server.requests) == report.assets + 2
+            # One request a file, and one for the items.
+            assert len(server.requests) == report.assets + 1
             (asset,) = Collection.open(tmp_path / "index").assets(0, [0])
         assert asset is not None
         assert asset.href.startswith(f"{server.url}/landsat8-ny-cog/LC08")
@@ -320,9 +320,9 @@ class TestTarget:
     def test_other_parameters(self, source: Path, tmp_path: Path) -> None:
         assert refused(source, tmp_path / "index", jobs=0).message == "jobs is at least 1, got 0"
         error = refused(source / "a.tif", tmp_path / "index", pattern="{id}.tif")
-        assert error.message == "a pattern goes with a folder, the source is a file"
+        assert error.message == "the option 'pattern' does not go with STAC"
         error = refused(source / "a.tif", tmp_path / "index")
-        assert error.message == "the source is not a STAC ItemCollection: it is not JSON"
+        assert error.message == "the source 'a.tif' is not STAC: it is a TIFF: give the folder that it lies in"
         with pytest.raises(SourceError) as caught:
             build_index(tmp_path / "nowhere", tmp_path / "index", "x")
         assert str(caught.value) == "the source 'nowhere': the file does not exist"

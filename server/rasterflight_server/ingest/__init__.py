@@ -1,6 +1,6 @@
-"""Building an index from STAC items or from a folder of files."""
+"""Building an index from STAC or from folders of files."""
 
 from rasterflight_server.ingest.build import BuildReport, build_index
-from rasterflight_server.ingest.sources import Failure
+from rasterflight_server.ingest.sources import Failure, Notice
 
-__all__ = ["BuildReport", "Failure", "build_index"]
+__all__ = ["BuildReport", "Failure", "Notice", "build_index"]

@@ -6,6 +6,7 @@ from itertools import chain, count
 
 from rasterflight_protocol.schemas import CHIPS_COLUMNS
 from rasterflight_server.ingest.header import Header
+from rasterflight_server.ingest.nodata import parse_nodata
 from rasterflight_server.ingest.properties import clean_text
 from rasterflight_server.ingest.sources import AssetSource, BandHint
 from rasterflight_server.types import BandMeta, Profile
@@ -19,8 +20,8 @@ class NamedAsset:
     header: Header
     #: One per sample.
     names: tuple[str, ...]
-    #: The only band answers to this as well.
-    alias: str | None
+    #: Other names that each of them answers to.
+    aliases: tuple[tuple[str, ...], ...]
 
     @property
     def reserved(self) -> str | None:
@@ -41,24 +42,40 @@ def name_bands(files: Sequence[tuple[AssetSource, Header]]) -> list[NamedAsset]:
         if len(asset.names) == 1:
             result.append(asset)
             continue
-        names = []
-        for name in asset.names:
+        names, aliases = [], []
+        for name, others in zip(asset.names, asset.aliases, strict=True):
             keyed = f"{clean_text(asset.source.key)}_{name}"
             free = next(text for text in chain([name, keyed], (f"{keyed}_{n}" for n in count(2))) if text not in taken)
             taken.add(free)
             names.append(free)
-        result.append(replace(asset, names=tuple(names)))
+            aliases.append(others if free == name else ())
+        result.append(replace(asset, names=tuple(names), aliases=tuple(aliases)))
     return result
 
 
-def merge_profile(profile: Profile, hints: Sequence[BandHint]) -> Profile:
+def merge_profile(profile: Profile, source: AssetSource) -> Profile:
     """Fill in from the catalog what the file itself does not say about its samples."""
-    padded = [*hints, *[BandHint()] * len(profile.bands)]
-    return replace(profile, bands=tuple(map(_merge, profile.bands, padded)))
+    dtype = profile.levels[0].dtype
+    hints = sample_hints(source, len(profile.bands))
+    merged = replace(
+        profile, bands=tuple(_merge(band, hint, dtype) for band, hint in zip(profile.bands, hints, strict=True))
+    )
+    nodatas = {hint.nodata for hint in hints}
+    if profile.nodata is not None or profile.nodata_values is not None or len(nodatas) != 1:
+        return merged
+    nodata = parse_nodata(nodatas.pop() or "", dtype).value
+    # What the catalog says is no reason for tiles that are not stored to hold anything but what GDAL says.
+    return replace(merged, nodata=nodata, fill=profile.fill or "0") if nodata is not None else merged
 
 
-def _merge(band: BandMeta, hint: BandHint) -> BandMeta:
-    scaled = band if (band.scale, band.offset) != (None, None) else hint
+def sample_hints(source: AssetSource, samples: int) -> list[BandHint]:
+    """What the catalog says about each sample of a file."""
+    return [*source.hints, *[source.rest] * samples][:samples]
+
+
+def _merge(band: BandMeta, hint: BandHint, dtype: str) -> BandMeta:
+    own = (band.scale, band.offset) != (None, None)
+    scaled = band if own or (hint.counts and dtype[0] not in "iu") else hint
     return replace(
         band,
         scale=scaled.scale,
@@ -71,18 +88,25 @@ def _merge(band: BandMeta, hint: BandHint) -> BandMeta:
 
 def _named(source: AssetSource, header: Header) -> NamedAsset:
     samples = len(header.profile.bands)
-    hints = [hint.name and clean_text(hint.name) for hint in source.hints[:samples]]
-    if samples == 1 and source.single is not None:
-        name = clean_text(source.single)
-        alias = hints[0] if hints and hints[0] != name else None
-        return NamedAsset(source, header, (name,), alias)
+    hints = sample_hints(source, samples)
+    said = [hint.name and clean_text(hint.name) for hint in hints]
+    common = [hint.common_name and clean_text(hint.common_name) for hint in hints]
+    alone = source.single is not None and samples == 1
+    names = [clean_text(source.single or "")] if alone else _names(source, header, said)
+    aliases = tuple(
+        tuple(dict.fromkeys(text for text in others if text and text != name))
+        for name, *others in zip(names, said, common, strict=True)
+    )
+    return NamedAsset(source, header, tuple(names), aliases)
+
+
+def _names(source: AssetSource, header: Header, said: Sequence[str | None]) -> list[str]:
     descriptions = [band.description for band in header.profile.bands]
-    if source.by_description and len(set(descriptions) - {None}) == samples:
+    if source.by_description and len(set(descriptions) - {None}) == len(descriptions):
         # What stands in a file was not written with the columns of a result in mind.
-        hints = [None if name in CHIPS_COLUMNS else name for name in descriptions]
-    hints += [None] * (samples - len(hints))
+        said = [None if name in CHIPS_COLUMNS else name for name in descriptions]
     prefix = clean_text(source.unnamed)
     names: list[str] = []
-    for number, hint in enumerate(hints, 1):
-        names.append(hint if hint and hint not in names else f"{prefix}{number}")
-    return NamedAsset(source, header, tuple(names), None)
+    for number, name in enumerate(said, 1):
+        names.append(name if name and name not in names else f"{prefix}{number}")
+    return names

@@ -2,11 +2,11 @@
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tqdm import tqdm
 
@@ -14,13 +14,17 @@ from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError, SourceError
 from rasterflight_server.ingest.bands import NamedAsset, name_bands
 from rasterflight_server.ingest.configure import config_text, put_configuration
-from rasterflight_server.ingest.folder import compile_pattern, read_folder
-from rasterflight_server.ingest.footprint import outline
+from rasterflight_server.ingest.conflicts import find_conflicts
+from rasterflight_server.ingest.documents import label
+from rasterflight_server.ingest.find import SourceOptions, find_records
 from rasterflight_server.ingest.header import Header, read_header
+from rasterflight_server.ingest.location import locate
+from rasterflight_server.ingest.presets import archive_source
 from rasterflight_server.ingest.registry import Registry
 from rasterflight_server.ingest.snapshot import SnapshotBuilder, check_target
-from rasterflight_server.ingest.sources import AssetSource, Failure, RecordSource
-from rasterflight_server.ingest.stac import read_stac
+from rasterflight_server.ingest.sources import AssetSource, Failure, Notice, RecordSource
+from rasterflight_server.ingest.stacassets import AssetChoice
+from rasterflight_server.ingest.stacquery import StacQuery
 from rasterflight_server.ingest.write import IndexedAsset, IndexedRecord
 from rasterflight_server.store import open_source
 from rasterflight_server.types import Grid
@@ -44,21 +48,26 @@ class BuildReport:
     assets: int
     bands: tuple[str, ...]
     failures: tuple[Failure, ...]
+    #: What is in the index, but not as its catalog says.
+    notices: tuple[Notice, ...] = ()
 
 
 def build_index(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     out: str | Path,
     name: str,
     *,
     pattern: str | None = None,
     config: str | Path | None = None,
     preset: str | None = None,
+    assets: Sequence[str] = (),
+    prefer: str | None = None,
+    search: Mapping[str, Any] | None = None,
     jobs: int = DEFAULT_JOBS,
     progress: bool = False,
     on_failure: Callable[[Failure], None] | None = None,
 ) -> BuildReport:
-    """Index STAC items or a folder of GeoTIFFs.
+    """Index STAC of any kind, or folders of GeoTIFFs.
 
     Files that cannot be read do not stop the build: they are left out and listed, and so is a record of which no file can be
     read. Headers win over the catalog where both say something.
@@ -66,7 +75,7 @@ def build_index(
     Parameters
     ----------
     source
-        Path or URL of a STAC ItemCollection, or a folder.
+        Path or URL of STAC (a catalog, an ItemCollection, items one on each line, an API with ``search``), or a folder; or several.
     out
         Directory of the index: new, empty, or an index, which is then replaced at once when the new one is complete.
     name
@@ -76,7 +85,13 @@ def build_index(
     config
         A TOML file that becomes the collection's configuration, see ``Configuration``; None: the one that it has stays.
     preset
-        Name of a preset that becomes its configuration instead.
+        Name of a preset that becomes its configuration instead; where no source is given, also the archive to search.
+    assets
+        For STAC: keys of the assets to take; none: all that are data.
+    prefer
+        For STAC: take the href of this scheme, such as ``"s3"`` or ``"https"``, where an asset has alternates.
+    search
+        For STAC APIs: what to search for; ``StacQuery`` has the names.
     jobs
         Files that are read at a time.
     progress
@@ -104,17 +119,27 @@ def build_index(
         if on_failure is not None:
             on_failure(failure)
 
-    found = _find(str(source), pattern)
+    sources = [str(each) for each in ([source] if isinstance(source, str | Path) else source)]
+    if preset is not None and not sources:
+        archive, search, assets = archive_source(preset, search, assets)
+        sources = [archive]
+    options = SourceOptions(
+        pattern=pattern,
+        assets=AssetChoice(tuple(assets), prefer),
+        search=None if search is None else StacQuery.of(search),
+        jobs=jobs,
+    )
+    found = find_records(sources, options)
     with SnapshotBuilder(Path(out)) as snapshot:
         indexer = _Indexer(Path(out).resolve().parent, snapshot, fail)
-        bar = tqdm(total=len(found), unit="record", disable=None if progress else True, file=sys.stderr)
+        bar = tqdm(unit="record", disable=None if progress else True, file=sys.stderr)
         with bar, ThreadPoolExecutor(jobs, "header") as pool:
-            for record, headers in _read(_unique(found, fail), pool, jobs):
+            for record, headers in _read(_records(found, fail), pool, jobs):
                 indexer.add(record, headers)
                 bar.update()
         if not indexer.records:
             raise _nothing(failures)
-        manifest = snapshot.finish(name, _label(str(source)), indexer.records, indexer.registry)
+        manifest = snapshot.finish(name, ", ".join(map(label, sources)), indexer.records, indexer.registry)
         if configuration is not None:
             put_configuration(Path(out), configuration, manifest)
     return BuildReport(
@@ -125,37 +150,15 @@ def build_index(
         assets=sum(len(record.assets) for record in indexer.records),
         bands=tuple(band.name for band in manifest.bands),
         failures=tuple(failures),
+        notices=tuple(indexer.notices),
     )
 
 
-def _find(source: str, pattern: str | None) -> list[RecordSource | Failure]:
-    folder = Path(source).resolve() if "://" not in source else None
-    if folder is not None and folder.is_dir():
-        if pattern is not None:
-            compile_pattern(pattern)
-        return list(read_folder(folder, pattern))
-    if pattern is not None:
-        raise RequestError(ErrorCode.BAD_REQUEST, "a pattern goes with a folder, the source is a file", field="pattern")
-    try:
-        return list(read_stac(source))
-    except SourceError as error:
-        raise SourceError(error.code, f"the source {_label(source)!r}: {error.message}", hint=error.hint) from None
-
-
-def _label(source: str) -> str:
-    """Return a name for the source that gives away neither the folders of this machine nor the signature of a URL."""
-    return source.partition("?")[0] if "://" in source else Path(source).resolve().name
-
-
-def _unique(found: Iterable[RecordSource | Failure], fail: Callable[[Failure], None]) -> Iterator[RecordSource]:
-    seen: set[str] = set()
+def _records(found: Iterable[RecordSource | Failure], fail: Callable[[Failure], None]) -> Iterator[RecordSource]:
     for record in found:
         if isinstance(record, Failure):
             fail(record)
-        elif record.id in seen:
-            fail(Failure(record.id, "", "an earlier record has the same id"))
         else:
-            seen.add(record.id)
             yield record
 
 
@@ -186,6 +189,7 @@ class _Indexer:
         self._fail = fail
         self.registry = Registry()
         self.records: list[IndexedRecord] = []
+        self.notices: list[Notice] = []
 
     def add(self, record: RecordSource, headers: Sequence["Future[Header]"]) -> None:
         files: list[tuple[AssetSource, Header]] = []
@@ -198,8 +202,10 @@ class _Indexer:
         if not assets:
             self._fail(Failure(record.id, "", _LEFT_OUT))
             return
-        outlines = (outline(asset.grid) for asset in assets)
-        footprint = record.geometry or next((shape for shape in outlines if shape is not None), None)
+        footprint, elsewhere = locate(record.geometry, [asset.grid for asset in assets])
+        self.notices += [*record.notices, *find_conflicts(record.id, files)]
+        if elsewhere is not None:
+            self.notices.append(Notice(record.id, "", elsewhere))
         self.records.append(IndexedRecord(record, footprint, assets))
 
     def _usable(self, record: RecordSource, asset: NamedAsset) -> bool:

@@ -6,16 +6,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import shapely
-from affine import Affine
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from rasterflight_server.types import Grid
+from rasterflight_server.types.lonlat import HALF_TURN, TURN
 
 _POINTS_PER_SIDE: Final = 21
-_HALF_TURN: Final = 180.0
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,37 +28,49 @@ def outline(grid: Grid) -> BaseGeometry | None:
     if grid.crs is None or not grid.located:
         return None
     try:
-        lon, lat = _project(grid.crs, grid.transform, grid.width, grid.height)
+        lon, lat = _project(grid, _POINTS_PER_SIDE)
     except ProjError:  # no way from here to lon/lat, as for local engineering CRS
         return None
     seen = np.isfinite(lon) & np.isfinite(lat)
     if seen.sum() < 3:  # noqa: PLR2004, no area
         return None
     lon, lat = lon[seen], lat[seen]
-    if np.ptp(lon) <= _HALF_TURN:
+    if np.ptp(lon) <= HALF_TURN:
         return _valid(lon, lat)
-    east = np.where(lon < 0, lon + 2 * _HALF_TURN, lon)
-    if np.ptp(east) > _HALF_TURN:
+    east = np.where(lon < 0, lon + TURN, lon)
+    if np.ptp(east) > HALF_TURN:
         north = lat.mean() > 0
-        return shapely.box(-_HALF_TURN, lat.min() if north else -90.0, _HALF_TURN, 90.0 if north else lat.max())
+        return shapely.box(-HALF_TURN, lat.min() if north else -90.0, HALF_TURN, 90.0 if north else lat.max())
     whole = _valid(east, lat)
-    before = shapely.intersection(whole, shapely.box(0.0, -90.0, _HALF_TURN, 90.0))
-    after = shapely.intersection(whole, shapely.box(_HALF_TURN, -90.0, 3 * _HALF_TURN, 90.0))
-    return shapely.union_all([before, translate(after, xoff=-2 * _HALF_TURN)])
+    before = shapely.intersection(whole, shapely.box(0.0, -90.0, HALF_TURN, 90.0))
+    after = shapely.intersection(whole, shapely.box(HALF_TURN, -90.0, HALF_TURN + TURN, 90.0))
+    return shapely.union_all([before, translate(after, xoff=-TURN)])
+
+
+def corners(grid: Grid) -> tuple[Floats, Floats] | None:
+    """Longitudes and latitudes of the corners of a raster; None: as for ``outline``."""
+    if not grid.located:
+        return None
+    try:
+        return _project(grid, 2)
+    except ProjError:
+        return None
 
 
 def _valid(lon: Floats, lat: Floats) -> BaseGeometry:
     return shapely.make_valid(shapely.Polygon(np.column_stack([lon, lat])))
 
 
-def _project(crs: str, transform: Affine, width: int, height: int) -> tuple[Floats, Floats]:
-    cols, rows = np.linspace(0, width, _POINTS_PER_SIDE), np.linspace(0, height, _POINTS_PER_SIDE)
-    col = np.concatenate([cols, np.full_like(rows, width), cols[::-1], np.zeros_like(rows)])
-    row = np.concatenate([np.zeros_like(cols), rows, np.full_like(cols, height), rows[::-1]])
-    a, b, c, d, e, f = transform[:6]
+def _project(grid: Grid, points: int) -> tuple[Floats, Floats]:
+    """Longitudes and latitudes of points around a raster, so many on each side."""
+    assert grid.crs is not None
+    cols, rows = np.linspace(0, grid.width, points), np.linspace(0, grid.height, points)
+    col = np.concatenate([cols, np.full_like(rows, grid.width), cols[::-1], np.zeros_like(rows)])
+    row = np.concatenate([np.zeros_like(cols), rows, np.full_like(cols, grid.height), rows[::-1]])
+    a, b, c, d, e, f = grid.transform[:6]
     with np.errstate(over="ignore", invalid="ignore"):  # an absurd transform leads to infinity
         x, y = a * col + b * row + c, d * col + e * row + f
-    lon, lat = to_lonlat(crs).transform(x, y)
+    lon, lat = to_lonlat(grid.crs).transform(x, y)
     return np.asarray(lon), np.asarray(lat)
 
 

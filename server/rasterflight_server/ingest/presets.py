@@ -1,7 +1,8 @@
 """Presets: configurations of well-known archives, ready to be put beside an index."""
 
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.catalog.configuration import Configuration
@@ -37,3 +38,42 @@ def preset_text(name: str) -> bytes:
 def read_preset(name: str) -> Configuration:
     """A preset, parsed; raises as ``preset_text``."""
     return Configuration.parse(preset_text(name), name + _SUFFIX)
+
+
+def archive_source(
+    name: str, search: Mapping[str, Any] | None, assets: Sequence[str]
+) -> tuple[str, dict[str, Any] | None, tuple[str, ...]]:
+    """Where the records of an archive come from, where no other source is named.
+
+    Parameters
+    ----------
+    name
+        Of the preset.
+    search
+        What to search for.
+    assets
+        Keys of assets to take; none: those of the preset.
+
+    Returns
+    -------
+    source, search, assets
+        As ``build_index`` takes them.
+
+    Raises
+    ------
+    RequestError
+        BAD_REQUEST: there is no such preset; the archive is searched, and it was not said what for.
+    """
+    preset = read_preset(name).preset
+    assert preset is not None
+    chosen = tuple(assets) or preset.assets
+    if preset.api is None:
+        return preset.source or "", None if search is None else dict(search), chosen
+    if search is None:
+        raise RequestError(
+            ErrorCode.BAD_REQUEST,
+            f"the archive of preset {name!r} is not indexed as a whole",
+            field="search",
+            hint="say which part: --search bbox=7,46,8,47 datetime=2024-06/2024-08, or name a SOURCE",
+        )
+    return preset.api, {"collections": [preset.collection], **search}, chosen

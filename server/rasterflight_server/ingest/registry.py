@@ -61,14 +61,13 @@ class Registry:
     def add(self, asset: NamedAsset, crs: str | None) -> Numbers:
         """Enter a file."""
         slot = self._slots.number(Slot(asset.source.key, asset.names))
-        profile = merge_profile(asset.header.profile, asset.source.hints)
+        profile = merge_profile(asset.header.profile, asset.source)
         for sample, name in enumerate(asset.names):
             band = self._bands.setdefault(name, _Band(profile.bands[sample]))
             band.candidates[Candidate(slot, sample)] = None
             band.dtypes[profile.levels[0].dtype] += 1
             band.nodatas[profile.nodata] += 1
-            if asset.alias is not None:
-                band.aliases[asset.alias] = None
+            band.aliases |= dict.fromkeys(asset.aliases[sample])
         return Numbers(slot, self._profiles.number(profile), NONE if crs is None else self._crs.number(crs))
 
     @property

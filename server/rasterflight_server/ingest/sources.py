@@ -16,11 +16,19 @@ class BandHint:
     """What a catalog says about one sample of a file."""
 
     name: str | None = None
+    #: Name of the part of the spectrum: "red", "nir08".
+    common_name: str | None = None
     scale: float | None = None
     offset: float | None = None
+    #: Scale and offset are those of a sensor's counts: they hold for files of whole numbers only.
+    counts: bool = False
     unit: str | None = None
     description: str | None = None
     categories: Categories | None = None
+    #: As a number or "nan", "inf", "-inf".
+    nodata: str | None = None
+    #: NumPy name of the pixel type.
+    dtype: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,8 @@ class AssetSource:
     href: str
     #: One per sample, as far as known.
     hints: tuple[BandHint, ...] = ()
+    #: What is known of all further samples.
+    rest: BandHint = BandHint()
     #: Name of a file's only band; None: as for files with several.
     single: str | None = None
     #: What samples without a name are called: ``unnamed`` + "1", "2" ...
@@ -40,6 +50,20 @@ class AssetSource:
     #: Georeference for files without.
     crs: str | None = None
     transform: Affine | None = None
+    #: Rows and columns.
+    shape: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that is in the index, but not as its source says."""
+
+    record: str
+    asset: str
+    reason: str
+
+    def __str__(self) -> str:
+        return _line(self.record, self.asset, self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +77,8 @@ class RecordSource:
     #: Footprint in OGC:CRS84; None: the outline of the raster.
     geometry: BaseGeometry | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
+    #: What the source itself saw to be odd.
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,5 +90,9 @@ class Failure:
     reason: str
 
     def __str__(self) -> str:
-        about = "/".join(part for part in (self.record, self.asset) if part)
-        return f"{about}: {self.reason}" if about else self.reason
+        return _line(self.record, self.asset, self.reason)
+
+
+def _line(record: str, asset: str, reason: str) -> str:
+    about = "/".join(part for part in (record, asset) if part)
+    return f"{about}: {reason}" if about else reason

@@ -1,0 +1,147 @@
+"""The files of a STAC item: which of its assets they are, where they lie, and what is said of them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from os.path import normpath
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urljoin, urlsplit
+
+from affine import Affine
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+from rasterflight_server.ingest.geokeys import crs_name
+from rasterflight_server.ingest.jsonvalues import mapping, number, numbers, sequence, text
+from rasterflight_server.ingest.sentinel2 import reflectance
+from rasterflight_server.ingest.sources import AssetSource, BandHint
+from rasterflight_server.ingest.stacbands import read_bands
+
+_SUFFIXES: Final = (".tif", ".tiff")
+#: What shows or describes the data is not the data; the role "data" overrules.
+_BESIDE: Final = frozenset(["thumbnail", "overview", "metadata"])
+_TRANSFORM: Final = 6
+#: How GDAL spells what is elsewhere.
+_GDAL_PREFIXES: Final = {"/vsicurl/": "", "/vsis3/": "s3://", "/vsigs/": "gs://"}
+
+
+@dataclass(frozen=True, slots=True)
+class AssetChoice:
+    """Which assets are wanted, and from where."""
+
+    #: Keys; empty: all that are data.
+    keys: tuple[str, ...] = ()
+    #: Scheme of the URL to take where an asset has several (extension ``alternate``): "s3", "https"; None: the asset's own.
+    prefer: str | None = None
+
+
+ALL_DATA: Final = AssetChoice()
+
+
+def read_assets(
+    item: Mapping[str, Any], location: str, choice: AssetChoice, defaults: Mapping[str, Any]
+) -> Iterator[AssetSource]:
+    """Find the GeoTIFFs of an item.
+
+    They are the assets whose media type says TIFF, or that have none and end in .tif or .tiff; of all others only by their key.
+    Thumbnails, overviews and metadata are none.
+
+    Parameters
+    ----------
+    item
+        The item.
+    location
+        Path or URL that it came from; relative hrefs start there.
+    choice
+        Which assets to take.
+    defaults
+        ``item_assets`` of its collection: what an asset does not say.
+    """
+    properties = mapping(item.get("properties"))
+    for key, own in mapping(item.get("assets")).items():
+        if not isinstance(own, dict) or not isinstance(own.get("href"), str):
+            continue
+        asset = {**mapping(defaults.get(key)), **own}
+        if (key in choice.keys) if choice.keys else _is_data(asset):
+            yield _source(key, asset, properties, _resolve(_href(asset, choice.prefer), location))
+
+
+def _is_data(asset: Mapping[str, Any]) -> bool:
+    roles = set(filter(None, map(text, sequence(asset.get("roles")))))
+    if roles & _BESIDE and "data" not in roles:
+        return False
+    media_type = text(asset.get("type"))
+    if media_type is not None:
+        return "tiff" in media_type.lower()
+    return urlsplit(str(asset["href"])).path.lower().endswith(_SUFFIXES)
+
+
+def _href(asset: Mapping[str, Any], prefer: str | None) -> str:
+    own = str(asset["href"])
+    if prefer is None or _scheme(own) == prefer:
+        return own
+    alternate = asset.get("alternate")
+    others = alternate if isinstance(alternate, list) else mapping(alternate).values()
+    hrefs = (text(mapping(other).get("href")) for other in others)
+    return next((href for href in hrefs if href is not None and _scheme(href) == prefer), own)
+
+
+def _scheme(href: str) -> str:
+    return href.partition("://")[0].lower() if "://" in href else ""
+
+
+def _resolve(href: str, location: str) -> str:
+    for prefix, plain in _GDAL_PREFIXES.items():
+        if href.startswith(prefix):
+            return plain + href.removeprefix(prefix)
+    return resolve(href, location)
+
+
+def resolve(href: str, location: str) -> str:
+    """Path or URL that an href means in a document from ``location``."""
+    if "://" in href:
+        return href
+    if "://" in location:
+        return urljoin(location, href)
+    return normpath(Path(location).absolute().parent.resolve() / href)
+
+
+def _source(key: str, asset: Mapping[str, Any], properties: Mapping[str, Any], href: str) -> AssetSource:
+    hints, rest = read_bands(asset)
+    shape = numbers(asset.get("proj:shape"), 2) or numbers(properties.get("proj:shape"), 2)
+    return AssetSource(
+        key=key,
+        href=href,
+        hints=reflectance(key, hints or (() if rest == BandHint() else (rest,)), properties),
+        rest=rest,
+        single=key,
+        unnamed=f"{key}_",
+        crs=_crs(asset) or _crs(properties),
+        transform=_transform(asset) or _transform(properties),
+        shape=(int(shape[0]), int(shape[1])) if shape else None,
+    )
+
+
+def _crs(facts: Mapping[str, Any]) -> str | None:
+    """Read ``proj:code``, or else ``proj:epsg``, ``proj:wkt2``, ``proj:projjson``."""
+    code, epsg = text(facts.get("proj:code")), number(facts.get("proj:epsg"))
+    if code is None and epsg is not None:
+        code = f"EPSG:{int(epsg)}"
+    projjson = facts.get("proj:projjson")
+    found = code or text(facts.get("proj:wkt2")) or (json.dumps(projjson) if isinstance(projjson, dict) else None)
+    return None if found is None else _named_crs(found)
+
+
+@lru_cache(maxsize=1024)
+def _named_crs(definition: str) -> str | None:
+    try:
+        return crs_name(CRS.from_user_input(definition))
+    except CRSError:
+        return None
+
+
+def _transform(facts: Mapping[str, Any]) -> Affine | None:
+    values = numbers(facts.get("proj:transform"), _TRANSFORM)
+    return Affine(*values) if values else None
