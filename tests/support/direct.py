@@ -13,6 +13,7 @@ from rasterflight_server.catalog import Collection
 from rasterflight_server.flight.service import Service
 from rasterflight_server.ingest import build_index
 from rasterflight_server.plan.request import Request
+from rasterflight_server.store import Stores
 
 
 class Direct:
@@ -49,12 +50,12 @@ class Direct:
 
 
 @contextmanager
-def direct(folder: Path, index: Path) -> Iterator[Direct]:
-    """Index a folder and open it; every file must be readable."""
-    report = build_index(folder, index, "files")
+def direct(source: Path, index: Path, stores: Stores | None = None) -> Iterator[Direct]:
+    """Index a folder, or STAC items, and open it; every file must be readable."""
+    report = build_index(source, index, "files", stores=stores)
     assert not report.failures, list(map(str, report.failures))
     collection = Collection.open(index)
-    service = Service({"files": collection})
+    service = Service({"files": collection}, stores=stores)
     try:
         yield Direct(service, collection)
     finally:

@@ -2,11 +2,13 @@
 
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
@@ -20,6 +22,8 @@ class Request:
     path: str
     #: Value of the header; "" without.
     range: str
+    #: All headers, names in lower case.
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -28,10 +32,14 @@ class Faults:
 
     #: Answer with this status instead.
     status: dict[str, int] = field(default_factory=dict)
+    #: Send readers to this URL.
+    redirect: dict[str, str] = field(default_factory=dict)
     #: The first n requests get status 503.
     unavailable: dict[str, int] = field(default_factory=dict)
     #: ETag to send instead of the right one; "" sends none.
     etag: dict[str, str] = field(default_factory=dict)
+    #: Last-Modified to send instead of the right one; "" sends none.
+    modified: dict[str, str] = field(default_factory=dict)
     #: Close the connection one byte before the body is complete.
     cut_body: set[str] = field(default_factory=set)
     #: Answer as if there were no Range header.
@@ -88,14 +96,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, with_body: bool) -> None:
         asked = self.headers.get("Range", "")
-        self.files.requests.append(Request(self.command, self.path, asked))
+        self.files.requests.append(Request(self.command, self.path, asked, _lower(self.headers)))
         time.sleep(self.files.delay)
         path, faults = unquote(urlsplit(self.path).path), self.files.faults
-        if faults.unavailable.get(path, 0) > 0:
-            faults.unavailable[path] -= 1
-            return self._status(503)
-        if path in faults.status:
-            return self._status(faults.status[path])
+        if self._misbehaves(path):
+            return None
         file = self.files.root / path.lstrip("/")
         if not file.is_file():
             return self._status(404)
@@ -113,6 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(stop - start))
         if etag := faults.etag.get(path, f'"{file.stat().st_mtime_ns:x}"'):
             self.send_header("ETag", etag)
+        if modified := faults.modified.get(path, formatdate(file.stat().st_mtime, usegmt=True)):
+            self.send_header("Last-Modified", modified)
         self.end_headers()
         if with_body:
             cut = path in faults.cut_body
@@ -120,10 +127,29 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = cut
         return None
 
-    def _status(self, status: int) -> None:
+    def _misbehaves(self, path: str) -> bool:
+        faults = self.files.faults
+        if faults.unavailable.get(path, 0) > 0:
+            faults.unavailable[path] -= 1
+            self._status(503)
+        elif path in faults.redirect:
+            self._status(302, {"Location": faults.redirect[path]})
+        elif path in faults.status:
+            self._status(faults.status[path])
+        else:
+            return False
+        return True
+
+    def _status(self, status: int, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
     def log_message(self, *args) -> None:
         pass
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}

@@ -112,7 +112,7 @@ class TestBuild:
         seen: list[Failure] = []
         report, collection = build(
             tmp_path,
-            item("a", {"red": "good.tif", "blue": "bad.tif", "green": "s3://b/k.tif"}),
+            item("a", {"red": "good.tif", "blue": "bad.tif", "green": "ftp://b/k.tif"}),
             item("b", {"red": "missing.tif"}),
             item("a", {"red": "good.tif"}),
             {"id": "c"},
@@ -121,7 +121,7 @@ class TestBuild:
         assert tuple(seen) == report.failures
         assert sorted(map(str, report.failures)) == [
             "a/blue: the file is not a TIFF",
-            "a/green: files at 's3' URLs cannot be read (local paths, file://, http:// and https:// can)",
+            "a/green: files at 'ftp' URLs cannot be read (local paths, file://, http(s)://, s3://, gs://, az:// and abfs:// can)",
             "a: an earlier record has the same id",
             "b/red: the file does not exist",
             "b: none of its files can be read, it is not in the index",

@@ -116,13 +116,14 @@ class TestLocal:
         assert read_whole((folder / "a b%20.tif").as_uri()) == b"x"
 
 
-@pytest.mark.parametrize("href", ["s3://bucket/key.tif", "gs://b/k", "vsicurl://x", "://x"])
+@pytest.mark.parametrize("href", ["ftp://host/key.tif", "vsicurl://x", "://x"])
 def test_other_schemes(href: str) -> None:
     with pytest.raises(SourceError) as caught:
         open_source(href)
     assert caught.value.code is ErrorCode.SOURCE_NOT_FOUND
     assert str(caught.value) == (
-        f"files at {href.partition(':')[0]!r} URLs cannot be read (local paths, file://, http:// and https:// can)"
+        f"files at {href.partition(':')[0]!r} URLs cannot be read"
+        " (local paths, file://, http(s)://, s3://, gs://, az:// and abfs:// can)"
     )
 
 
@@ -193,6 +194,20 @@ class TestHttp:
             assert len(source.read_range(0, 10)) == 10
             assert source.identity().etag is None
 
+    def test_without_etag_the_time_counts_too(self, server: FileServer) -> None:
+        server.faults.etag["/a.tif"] = ""
+        with open_source(f"{server.url}/a.tif") as source:
+            source.read_range(0, 10)
+            expected = source.identity()
+        assert expected.mtime_ns is not None
+        server.faults.modified["/a.tif"] = "Mon, 01 Jan 2024 00:00:00 GMT"
+        with open_source(f"{server.url}/a.tif", expected) as source:
+            with pytest.raises(SourceError, match="modification time") as caught:
+                source.read_range(0, 10)
+            assert caught.value.code is ErrorCode.SOURCE_CHANGED
+            server.faults.modified["/a.tif"] = ""
+            source.read_range(0, 10)
+
     @pytest.mark.parametrize(
         ("status", "code", "words"),
         [
@@ -205,6 +220,13 @@ class TestHttp:
     def test_statuses(self, server: FileServer, status: int, code: ErrorCode, words: str) -> None:
         server.faults.status["/a.tif"] = status
         fails(code, words, f"{server.url}/a.tif?sig=secret")
+
+    @pytest.mark.parametrize(("status", "requests"), [(400, 1), (404, 1), (408, 5), (429, 5), (500, 5), (503, 5)])
+    def test_what_is_tried_again(self, server: FileServer, status: int, requests: int) -> None:
+        server.faults.status["/a.tif"] = status
+        with pytest.raises(SourceError):
+            read_whole(f"{server.url}/a.tif")
+        assert len(server.requests) == requests
 
     def test_tries_again(self, server: FileServer) -> None:
         server.faults.unavailable["/a.tif"] = 2

@@ -19,6 +19,7 @@ from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.plan.request import Request, parse_request
 from rasterflight_server.plan.uploads import Uploads
 from rasterflight_server.read.workers import Workers
+from rasterflight_server.store import Stores
 from rasterflight_server.telemetry import Telemetry
 
 #: What all streams together may hold ahead of their readers.
@@ -35,12 +36,18 @@ class Service:
     ----------
     collections
         By the name under which they are served.
+    telemetry
+        Counts what is done.
+    stores
+        Where files are opened; None: without options.
     """
 
-    def __init__(self, collections: Mapping[str, Collection]) -> None:
+    def __init__(
+        self, collections: Mapping[str, Collection], telemetry: Telemetry | None = None, stores: Stores | None = None
+    ) -> None:
         self.collections = dict(collections)
-        self.telemetry = Telemetry()
-        self.workers = Workers(self.telemetry)
+        self.telemetry = telemetry or Telemetry()
+        self.workers = Workers(self.telemetry, stores=stores)
         self.uploads = Uploads()
         self._budget = LookaheadBudget(LOOKAHEAD_BUDGET)
 

@@ -11,6 +11,8 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from rasterflight_protocol import ErrorCode
+from rasterflight_server.catalog.configuration import Configuration
+from rasterflight_server.catalog.storage import storage_options
 from rasterflight_server.errors import RequestError, SourceError
 from rasterflight_server.ingest.bands import NamedAsset, name_bands
 from rasterflight_server.ingest.configure import config_text, put_configuration
@@ -26,7 +28,7 @@ from rasterflight_server.ingest.sources import AssetSource, Failure, Notice, Rec
 from rasterflight_server.ingest.stacassets import AssetChoice
 from rasterflight_server.ingest.stacquery import StacQuery
 from rasterflight_server.ingest.write import IndexedAsset, IndexedRecord
-from rasterflight_server.store import open_source
+from rasterflight_server.store import Stores
 from rasterflight_server.types import Grid
 
 DEFAULT_JOBS: Final = 16
@@ -64,6 +66,7 @@ def build_index(
     prefer: str | None = None,
     search: Mapping[str, Any] | None = None,
     jobs: int = DEFAULT_JOBS,
+    stores: Stores | None = None,
     progress: bool = False,
     on_failure: Callable[[Failure], None] | None = None,
 ) -> BuildReport:
@@ -94,6 +97,8 @@ def build_index(
         For STAC APIs: what to search for; ``StacQuery`` has the names.
     jobs
         Files that are read at a time.
+    stores
+        Where files are opened; None: as the configuration says.
     progress
         Show a bar on stderr when that is a terminal.
     on_failure
@@ -110,6 +115,9 @@ def build_index(
     """
     check_target(Path(out), name)
     configuration = config_text(config, preset, Path(out))
+    if stores is None:
+        said = Configuration() if configuration is None else Configuration.parse(configuration)
+        stores = Stores(storage_options({name: said}))
     if jobs < 1:
         raise RequestError(ErrorCode.BAD_REQUEST, f"jobs is at least 1, got {jobs}", field="jobs")
     failures: list[Failure] = []
@@ -134,7 +142,7 @@ def build_index(
         indexer = _Indexer(Path(out).resolve().parent, snapshot, fail)
         bar = tqdm(unit="record", disable=None if progress else True, file=sys.stderr)
         with bar, ThreadPoolExecutor(jobs, "header") as pool:
-            for record, headers in _read(_records(found, fail), pool, jobs):
+            for record, headers in _read(_records(found, fail), stores, pool, jobs):
                 indexer.add(record, headers)
                 bar.update()
         if not indexer.records:
@@ -162,12 +170,12 @@ def _records(found: Iterable[RecordSource | Failure], fail: Callable[[Failure], 
             yield record
 
 
-def _read(records: Iterable[RecordSource], pool: ThreadPoolExecutor, jobs: int) -> Iterator[_Pending]:
+def _read(records: Iterable[RecordSource], stores: Stores, pool: ThreadPoolExecutor, jobs: int) -> Iterator[_Pending]:
     """Read headers a bounded number of files ahead; records come in order, each with the outcome for each of its files."""
     pending: deque[_Pending] = deque()
     files = 0
     for record in records:
-        pending.append((record, [pool.submit(_header, asset.href) for asset in record.assets]))
+        pending.append((record, [pool.submit(_header, asset.href, stores) for asset in record.assets]))
         files += len(record.assets)
         while files > jobs * _AHEAD_PER_JOB and len(pending) > 1:
             files -= len(pending[0][1])
@@ -175,8 +183,8 @@ def _read(records: Iterable[RecordSource], pool: ThreadPoolExecutor, jobs: int) 
     yield from pending
 
 
-def _header(href: str) -> Header:
-    with open_source(href) as source:
+def _header(href: str, stores: Stores) -> Header:
+    with stores.open(href) as source:
         return read_header(source)
 
 

@@ -13,7 +13,7 @@ from rasterflight_server.ingest.folder import is_raster
 from rasterflight_server.ingest.header import Header, read_header
 from rasterflight_server.read.reader import Piece, Reader
 from rasterflight_server.read.workers import Workers
-from rasterflight_server.store import open_source
+from rasterflight_server.store import Stores
 from rasterflight_server.telemetry import Telemetry
 from rasterflight_server.types import Asset, Level, Window
 
@@ -37,7 +37,7 @@ class Finding:
         return f"{self.name}: {what}Does not read: {self.error.message} ({self.error.code.code}).{way_out}"
 
 
-def check_files(paths: Sequence[str], *, full: bool = False) -> Iterator[Finding]:
+def check_files(paths: Sequence[str], *, full: bool = False, stores: Stores | None = None) -> Iterator[Finding]:
     """Try files.
 
     Parameters
@@ -46,17 +46,20 @@ def check_files(paths: Sequence[str], *, full: bool = False) -> Iterator[Finding
         Files, by path or URL, and folders, which stand for the GeoTIFFs in them.
     full
         Decode every tile; else the first and the last of each level.
+    stores
+        Where files are opened; None: without options.
 
     Raises
     ------
     RequestError
         A folder has no GeoTIFF.
     """
-    workers = Workers(Telemetry())
+    stores = stores or Stores()
+    workers = Workers(Telemetry(), stores=stores)
     try:
         for path in paths:
             for href in _files(path):
-                yield _check(href, workers, full=full)
+                yield _check(href, stores, workers, full=full)
     finally:
         workers.close()
 
@@ -70,10 +73,10 @@ def _files(path: str) -> list[str]:
     return found
 
 
-def _check(href: str, workers: Workers, *, full: bool) -> Finding:
+def _check(href: str, stores: Stores, workers: Workers, *, full: bool) -> Finding:
     header = None
     try:
-        with open_source(href) as source:
+        with stores.open(href) as source:
             header = read_header(source)
         _decode(href, header, workers, full=full)
     except SourceError as error:

@@ -13,7 +13,7 @@ from rasterflight_server.errors import SourceError
 from rasterflight_server.read.decode import Pick, Pixels, Placement, inflate, pick, place, restore
 from rasterflight_server.read.ranges import RangeRequest, TileRange, coalesce
 from rasterflight_server.read.scratch import ScratchPool
-from rasterflight_server.store import Source, is_remote, open_source
+from rasterflight_server.store import Source, Stores, is_remote
 from rasterflight_server.telemetry import Telemetry
 from rasterflight_server.types import Asset, Level
 
@@ -50,11 +50,14 @@ class Workers:
         Counts requests, bytes and tiles.
     decoders
         Tiles decoded at the same time; the number of CPUs that the process may use if None.
+    stores
+        Where files are opened; None: without options.
     """
 
-    def __init__(self, telemetry: Telemetry, decoders: int | None = None) -> None:
+    def __init__(self, telemetry: Telemetry, decoders: int | None = None, stores: Stores | None = None) -> None:
         count = decoders or len(os.sched_getaffinity(0))
         self._telemetry = telemetry
+        self._stores = stores or Stores()
         self._scratches = ScratchPool(count)
         self._local = ThreadPoolExecutor(count, thread_name_prefix="decode")
         self._remote = ThreadPoolExecutor(REMOTE_REQUESTS, thread_name_prefix="fetch")
@@ -91,7 +94,7 @@ class Workers:
 
     def _read(self, record_id: str, asset: Asset, group: Sequence[RangeRequest], tiles: dict[int, TileJob]) -> None:
         try:
-            with open_source(asset.href, asset.identity) as source:
+            with self._stores.open(asset.href, asset.identity) as source:
                 for request in group:
                     self._read_range(source, request, tiles)
         except SourceError as error:

@@ -1,7 +1,19 @@
 """Bytes of files, wherever they lie."""
 
-from rasterflight_server.store.opening import is_remote, open_source, read_whole
+from rasterflight_server.store.opening import is_remote, list_files, open_source, read_whole
+from rasterflight_server.store.options import StorageOptions
 from rasterflight_server.store.readahead import ReadAhead
 from rasterflight_server.store.source import Data, Source
+from rasterflight_server.store.stores import Stores
 
-__all__ = ["Data", "ReadAhead", "Source", "is_remote", "open_source", "read_whole"]
+__all__ = [
+    "Data",
+    "ReadAhead",
+    "Source",
+    "StorageOptions",
+    "Stores",
+    "is_remote",
+    "list_files",
+    "open_source",
+    "read_whole",
+]

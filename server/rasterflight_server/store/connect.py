@@ -1,0 +1,168 @@
+"""Connections to stores, made as their options say."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from obstore.exceptions import BaseError
+from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
+
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.errors import SourceError
+from rasterflight_server.store.options import StorageOptions
+from rasterflight_server.store.places import Place, unusable
+from rasterflight_server.store.signing import SasTokens
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3CredentialProvider
+
+    Connection = AzureStore | GCSStore | HTTPStore | S3Store
+
+# No new try after ten seconds; a request that hangs is given up by itself.
+_CONNECT_TIMEOUT: Final = "4s"
+_REQUEST_TIMEOUT: Final = "20s"
+_RETRY_TIMEOUT: Final = timedelta(seconds=10)
+_MAX_RETRIES: Final = 4
+
+
+def connect(place: Place, options: StorageOptions, token: str | None) -> "Connection":
+    """Make the connections to a store, which all its files share; safe to use from many threads.
+
+    408, 429 and 5xx are tried again, after pauses that grow and vary by chance.
+
+    Parameters
+    ----------
+    token
+        Bearer token, see ``read_token``.
+
+    Raises
+    ------
+    SourceError
+        SOURCE_FORBIDDEN or SOURCE_NOT_FOUND: the options and the URL do not make a store.
+    """
+    secret, url = (token is not None, place.name) if place.kind == "http" else (not options.anonymous, options.endpoint)
+    if secret and not options.allow_http:
+        _check_encrypted(url)
+    try:
+        match place.kind:
+            case "http":
+                return _http(place, token)
+            case "s3":
+                return _s3(place, options)
+            case "gs":
+                return _gs(place, options)
+            case "az":
+                return _azure(place, options)
+    except (BaseError, ValueError):
+        raise unusable() from None
+
+
+def read_token(options: StorageOptions) -> str | None:
+    """The bearer token that options point to, as it is now.
+
+    Raises
+    ------
+    SourceError
+        SOURCE_FORBIDDEN: there is none.
+    """
+    if options.token_env is not None:
+        token = os.environ.get(options.token_env, "").strip()
+        where = f"the environment variable {options.token_env}"
+    elif options.token_file is not None:
+        try:
+            token = Path(options.token_file).expanduser().read_text().strip()
+        except (OSError, ValueError):
+            token = ""
+        where = "the token file"
+    else:
+        return None
+    if not token.isprintable() or not token:
+        raise _no_way_in(f"{where} holds no token for the store of the file", "the operator of the server can mend it")
+    return token
+
+
+def _check_encrypted(url: str | None) -> None:
+    if url is not None and not url.lower().startswith("https://"):
+        raise _no_way_in(
+            "the credentials of the store may not be sent without encryption",
+            "use https, or say allow_http = true in the storage options",
+        )
+
+
+def _http(place: Place, token: str | None) -> HTTPStore:
+    client = _client(allow_http=True)
+    if token is not None:
+        client["default_headers"] = {"Authorization": f"Bearer {token}"}
+    return HTTPStore(place.name, client_options=client, retry_config=_retry())
+
+
+def _s3(place: Place, options: StorageOptions) -> S3Store:
+    config = {"region": options.region, "endpoint": options.endpoint}
+    return S3Store(
+        place.name,
+        config={name: value for name, value in config.items() if value is not None},  # type: ignore[arg-type]
+        skip_signature=options.anonymous,
+        request_payer=options.requester_pays,
+        credential_provider=_profile(options.profile) if options.profile is not None else None,
+        client_options=_client(allow_http=options.allow_http or options.anonymous),
+        retry_config=_retry(),
+    )
+
+
+def _profile(name: str) -> "S3CredentialProvider":
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError
+        from obstore.auth.boto3 import Boto3CredentialProvider
+    except ImportError:
+        raise _no_way_in("profiles of the AWS configuration need boto3", 'pip install "rasterflight[aws]"') from None
+    try:
+        return Boto3CredentialProvider(boto3.Session(profile_name=name))
+    except (BotoCoreError, ValueError):
+        raise _no_way_in(
+            f"the AWS configuration has no usable profile {name!r}", "see: aws configure list-profiles"
+        ) from None
+
+
+def _gs(place: Place, options: StorageOptions) -> GCSStore:
+    client = _client(allow_http=options.allow_http or options.anonymous)
+    if options.billing_project is not None:
+        client["default_headers"] = {"x-goog-user-project": options.billing_project}
+    return GCSStore(
+        place.name,
+        config={} if options.endpoint is None else {"base_url": options.endpoint},
+        skip_signature=options.anonymous,
+        client_options=client,
+        retry_config=_retry(),
+    )
+
+
+def _azure(place: Place, options: StorageOptions) -> AzureStore:
+    config = {"account_name": place.account or None, "endpoint": options.endpoint}
+    return AzureStore(
+        place.name,
+        config={name: value for name, value in config.items() if value is not None},  # type: ignore[arg-type]
+        skip_signature=options.anonymous,
+        credential_provider=None
+        if options.signing is None
+        else SasTokens(options.signing_url, place.account, place.name),
+        client_options=_client(allow_http=options.allow_http or options.anonymous),
+        retry_config=_retry(),
+    )
+
+
+def _client(*, allow_http: bool) -> "ClientConfig":
+    return {"allow_http": allow_http, "connect_timeout": _CONNECT_TIMEOUT, "timeout": _REQUEST_TIMEOUT}
+
+
+def _retry() -> "RetryConfig":
+    return {
+        "max_retries": _MAX_RETRIES,
+        "retry_timeout": _RETRY_TIMEOUT,
+        "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
+    }
+
+
+def _no_way_in(message: str, hint: str) -> SourceError:
+    return SourceError(ErrorCode.SOURCE_FORBIDDEN, message, hint=hint)

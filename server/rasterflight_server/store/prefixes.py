@@ -1,0 +1,94 @@
+"""Options by prefix of URLs: which hold for a URL, and which URL is read in its place."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Final
+from urllib.parse import unquote
+
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.errors import RequestError
+from rasterflight_server.store.options import StorageOptions
+from rasterflight_server.store.places import KINDS
+
+NO_OPTIONS: Final = StorageOptions()
+#: Kinds of stores that an option means something for; the others hold for all.
+_MEANT_FOR: Final = {
+    "region": ("s3",),
+    "profile": ("s3",),
+    "requester_pays": ("s3",),
+    "billing_project": ("gs",),
+    "account": ("az",),
+    "signing": ("az", "http"),
+    "token_env": ("http",),
+    "token_file": ("http",),
+    "endpoint": ("s3", "gs", "az"),
+}
+
+
+class Prefixes:
+    """Options by prefix; the longest that fits a URL holds, alone.
+
+    Raises
+    ------
+    RequestError
+        BAD_REQUEST: a prefix is not one, or has options that mean nothing for it.
+    """
+
+    def __init__(self, options: Mapping[str, StorageOptions]) -> None:
+        for prefix, chosen in options.items():
+            _check(prefix, chosen)
+        self._options = sorted(
+            ((normal(prefix), chosen) for prefix, chosen in options.items()), key=lambda item: -len(item[0])
+        )
+
+    def resolve(self, href: str) -> tuple[str, StorageOptions]:
+        """The URL that is read in place of another, and its options."""
+        url = normal(href)
+        prefix, options = self._chosen(url)
+        if options.rewrite is None:
+            return url, options
+        rest = url.removeprefix(prefix).lstrip("/")
+        if url.startswith("http") and not options.rewrite.startswith("http"):
+            # Keys of buckets are not percent-encoded, and have no query.
+            rest = unquote(rest.partition("?")[0])
+        url = normal(f"{options.rewrite.rstrip('/')}/{rest}")
+        target = self._chosen(url)[1]
+        return url, options if target is NO_OPTIONS else target
+
+    def _chosen(self, url: str) -> tuple[str, StorageOptions]:
+        for prefix, options in self._options:
+            if url.startswith(prefix) and (prefix.endswith("/") or url[len(prefix) :][:1] in ("", "/", "?")):
+                return prefix, options
+        return "", NO_OPTIONS
+
+
+def normal(url: str) -> str:
+    """The URL with its scheme in lower case, and the host of a web server too."""
+    scheme, _, rest = url.partition("://")
+    scheme = scheme.lower()
+    if scheme in ("http", "https"):
+        host, slash, path = rest.partition("/")
+        rest = f"{host.lower()}{slash}{path}"
+    return f"{scheme}://{rest}"
+
+
+def _check(prefix: str, options: StorageOptions) -> None:
+    field = f'storage."{prefix}"'
+    if prefix.partition("://")[0].lower() not in KINDS or "://" not in prefix:
+        raise RequestError(
+            ErrorCode.BAD_REQUEST,
+            "storage options are for prefixes of remote URLs",
+            field=field,
+            hint="for example 's3://bucket/' or 'https://host/'",
+        )
+    scheme = (options.rewrite or prefix).partition("://")[0].lower()
+    kind = "az" if options.signing is not None and scheme == "https" else KINDS.get(scheme)
+    for item in fields(options):
+        kinds = _MEANT_FOR.get(item.name)
+        if kinds is not None and kind not in kinds and getattr(options, item.name) != item.default:
+            raise RequestError(
+                ErrorCode.BAD_REQUEST,
+                f"{item.name} means nothing for {scheme}:// URLs",
+                field=f"{field}.{item.name}",
+                hint=f"it is for {' and '.join(name for name, it in KINDS.items() if it in kinds)} URLs",
+            )

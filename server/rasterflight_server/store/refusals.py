@@ -1,0 +1,83 @@
+"""Errors of stores in words of our own; those of the stores contain URLs, and with them perhaps a signature."""
+
+import re
+from typing import Final
+
+from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedError, UnauthenticatedError
+
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.errors import SourceError
+from rasterflight_server.store.options import StorageOptions
+from rasterflight_server.store.places import Kind
+
+#: What obstore raises.
+StoreErrors: Final = (BaseError, OSError, ValueError)
+_STATUS: Final = re.compile(r"status code: (\d{3})")
+#: Where clouds hand credentials to their own machines: asked when there are no others.
+_METADATA: Final = ("//169.254.169.254/", "//metadata.google.internal/", "performing token request")
+
+_NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound")
+
+
+def status(error: Exception) -> int | None:
+    """HTTP status that a store answered with."""
+    found = _STATUS.search(str(error))
+    return int(found[1]) if found else None
+
+
+def explain(error: Exception, kind: Kind, options: StorageOptions) -> SourceError:
+    """What to tell the caller; nothing of the error's own words."""
+    text, code = str(error), status(error)
+    no_grant = _no_grant(text)
+    if no_grant is not None:
+        return no_grant
+    if isinstance(error, FileNotFoundError) or code == 404:  # noqa: PLR2004
+        missing = "bucket of the file" if any(word in text for word in _NO_BUCKET) else "file"
+        return SourceError(ErrorCode.SOURCE_NOT_FOUND, f"the {missing} does not exist (HTTP 404)")
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError) or code in (401, 403):
+        return SourceError(
+            ErrorCode.SOURCE_FORBIDDEN,
+            "the store refuses the file (HTTP 401 or 403)",
+            hint=_way_in(kind, options),
+        )
+    if isinstance(error, NotSupportedError):
+        return SourceError(
+            ErrorCode.SOURCE_UNAVAILABLE,
+            "the web server of the file does not answer range requests",
+            hint="serve the file from one that does",
+        )
+    if kind == "s3" and "redirect without LOCATION" in text:
+        return SourceError(
+            ErrorCode.SOURCE_NOT_FOUND,
+            "the bucket of the file is in another region",
+            hint="say region = ... in the storage options",
+        )
+    return SourceError(ErrorCode.SOURCE_UNAVAILABLE, "the store of the file does not answer, or answers with an error")
+
+
+def _no_grant(text: str) -> SourceError | None:
+    """Error for credentials that were not to be had, if it was that."""
+    if any(host in text for host in _METADATA):
+        return SourceError(
+            ErrorCode.SOURCE_FORBIDDEN,
+            "the server has no credentials for the store of the file",
+            hint="set them in its environment, or say anonymous = true in the storage options if the bucket is public",
+        )
+    if "credential provider" in text:
+        return SourceError(
+            ErrorCode.SOURCE_UNAVAILABLE, "no access to the file was to be had from the service that grants it"
+        )
+    return None
+
+
+def _way_in(kind: Kind, options: StorageOptions) -> str:
+    if options.token_env is not None or options.token_file is not None:
+        return "the token that the server has for the store may have run out"
+    if kind == "http":
+        return "a signed URL may have run out: index the collection again with fresh ones"
+    if options.anonymous:
+        return "give the server credentials, and leave anonymous out of the storage options"
+    payer = {"s3": " or requester_pays = true", "gs": " or billing_project"}.get(kind, "")
+    return (
+        f"check the credentials of the server; a public bucket may want anonymous = true{payer} in the storage options"
+    )

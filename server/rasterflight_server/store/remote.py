@@ -1,0 +1,122 @@
+"""Files in remote stores, by range requests."""
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import obstore
+
+from rasterflight_server.errors import SourceError
+from rasterflight_server.store.options import StorageOptions
+from rasterflight_server.store.places import Kind
+from rasterflight_server.store.refusals import StoreErrors, explain, status
+from rasterflight_server.store.source import changed, truncated
+from rasterflight_server.types import Identity
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+_NOT_SATISFIABLE = 416
+
+
+class RemoteSource:
+    """A file in a store. No request is made until the first read.
+
+    Parameters
+    ----------
+    store
+        Connections that many files share, see ``connect``.
+    key
+        Of the file in the store.
+    expected
+        What the index knows; every response is held against it.
+    kind, options
+        What the store is, for the words of errors.
+    """
+
+    remote = True
+
+    def __init__(
+        self, store: Any, key: str, expected: Identity | None = None, *, kind: Kind, options: StorageOptions
+    ) -> None:
+        self._store = store
+        self._key = key
+        self._expected = expected
+        self._kind: Kind = kind
+        self._options = options
+        self._identity: Identity | None = None
+
+    def identity(self) -> Identity:
+        """Size and ETag by the latest response, or by a HEAD request before the first."""
+        if self._identity is None:
+            try:
+                meta = obstore.head(self._store, self._key)
+            except StoreErrors as error:
+                raise self._explain(error) from None
+            return self._seen(meta)
+        return self._identity
+
+    def read_range(self, offset: int, length: int) -> memoryview:
+        """Exactly ``length`` bytes from ``offset`` on, in one request."""
+        return self.fetch(offset, length)[0]
+
+    def read_prefix(self, length: int) -> memoryview:
+        """The first ``length`` bytes, or all there are, in one request."""
+        return self._get(0, length)[0]
+
+    def fetch(self, offset: int, length: int) -> tuple[memoryview, Identity | None]:
+        """As ``read_range``, with the identity that the response itself states; None: nothing was asked."""
+        if length == 0:
+            return memoryview(b""), None
+        data, identity = self._get(offset, length)
+        if len(data) != length:
+            raise truncated(offset, length, identity.size)
+        return data, identity
+
+    def _get(self, offset: int, length: int) -> tuple[memoryview, Identity]:
+        try:
+            response = obstore.get(self._store, self._key, options={"range": (offset, offset + length)})
+            identity = self._seen(response.meta)
+            return memoryview(response.bytes()), identity
+        except StoreErrors as error:
+            if status(error) != _NOT_SATISFIABLE:
+                raise self._explain(error) from None
+        identity = self.identity()
+        if identity.size == offset == 0:
+            return memoryview(b""), identity
+        raise truncated(offset, length, identity.size)
+
+    def _seen(self, meta: "ObjectMeta") -> Identity:
+        identity, expected = identity_of(meta), self._expected or self._identity
+        if expected is not None:
+            if identity.size != expected.size:
+                raise changed(f"it had {expected.size} bytes, it has {identity.size}")
+            if None not in (identity.etag, expected.etag) and identity.etag != expected.etag:
+                raise changed("its ETag is another")
+            if None not in (identity.mtime_ns, expected.mtime_ns) and identity.mtime_ns != expected.mtime_ns:
+                raise changed("its modification time is another")
+        self._identity = identity
+        return identity
+
+    def _explain(self, error: Exception) -> SourceError:
+        return explain(error, self._kind, self._options)
+
+    def close(self) -> None:
+        """Do nothing: connections belong to the shared store."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+
+def identity_of(meta: "ObjectMeta") -> Identity:
+    """Size and ETag of a file; without ETag, size and time of its last change, as far as the store says it."""
+    etag = meta["e_tag"]
+    if etag:
+        # Azure quotes ETags in its responses, but not in its listings.
+        return Identity(meta["size"], etag=etag if etag.endswith('"') else f'"{etag}"')
+    seconds = int(meta["last_modified"].timestamp())
+    return Identity(meta["size"], mtime_ns=seconds * 10**9 if seconds > 0 else None)
