@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_JOBS = 16
 DEFAULT_LISTEN = "grpc://127.0.0.1:8815"
 DEFAULT_GRACE = 30.0
+DEFAULT_DISK_CACHE_SIZE = "20GiB"
 _INTERRUPTED = 130
 _WIDTH = 80
 
@@ -229,8 +231,27 @@ def _add_serve(subparsers: Any) -> None:
         metavar="SECONDS",
         help="how long running streams may take to finish after SIGTERM (%(default)g)",
     )
+    parser.add_argument(
+        "--disk-cache", type=Path, metavar="DIR", help="keep what is read from remote files in this folder (off)"
+    )
+    parser.add_argument(
+        "--disk-cache-size",
+        type=_size,
+        default=DEFAULT_DISK_CACHE_SIZE,
+        metavar="SIZE",
+        help="what the disk cache may hold, such as 500MB or 2TiB (%(default)s)",
+    )
     parser.add_argument("--lifeline", action="store_true", help="also end when standard input is closed")
     parser.set_defaults(run=_serve)
+
+
+def _size(text: str) -> int:
+    """Bytes, from a number with or without a unit."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?))?B?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 20GiB or 500MB")
+    number, prefix, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** (" KMGT".index(prefix.upper()) if prefix else 0))
 
 
 def _named_directory(text: str) -> tuple[str, Path]:
@@ -250,7 +271,13 @@ def _serve(options: argparse.Namespace) -> int:
         raise RequestError(
             ErrorCode.BAD_REQUEST, f"two collections are named {twice[0]!r}", hint="give each a name of its own"
         )
-    serve(dict(options.collection), options.listen, grace=options.grace, lifeline=options.lifeline)
+    serve(
+        dict(options.collection),
+        options.listen,
+        grace=options.grace,
+        lifeline=options.lifeline,
+        disk_cache=None if options.disk_cache is None else (options.disk_cache, options.disk_cache_size),
+    )
     return 0
 
 

@@ -7,7 +7,8 @@ from collections import Counter
 class Telemetry:
     """Named counters, safe to change from any thread.
 
-    ``streams`` goes up and down, all others only up.
+    ``streams`` goes up and down, all others only up. ``requests`` and ``bytes_fetched`` count ranges also where the disk cache
+    had them: ``disk_cache_hits`` and ``disk_cache_bytes_read`` say how many.
     """
 
     def __init__(self) -> None:
@@ -23,6 +24,12 @@ class Telemetry:
                     "requests",
                     "bytes_fetched",
                     "tiles_decoded",
+                    "disk_cache_hits",
+                    "disk_cache_misses",
+                    "disk_cache_evictions",
+                    "disk_cache_errors",
+                    "disk_cache_bytes_read",
+                    "disk_cache_bytes_written",
                 ),
                 0,
             )

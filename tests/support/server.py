@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -17,11 +17,17 @@ class ServerProcess:
     """``rasterflight-server serve`` as its own process, on any free port or on a unix socket; ends with the block."""
 
     def __init__(
-        self, collections: Mapping[str, Path], *, listen: str = "grpc://127.0.0.1:0", grace: float = 5.0
+        self,
+        collections: Mapping[str, Path],
+        *,
+        listen: str = "grpc://127.0.0.1:0",
+        grace: float = 5.0,
+        options: Sequence[str] = (),
     ) -> None:
         self._collections = collections
         self._listen = listen
         self._grace = grace
+        self._options = options
 
     def __enter__(self) -> Self:
         self._folder = TemporaryDirectory(prefix="rf-test-")
@@ -38,6 +44,7 @@ class ServerProcess:
                     f"--listen={listen}",
                     f"--grace={self._grace}",
                     *arguments,
+                    *self._options,
                 ],
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -15,6 +15,8 @@ from rasterflight_server.catalog import Collection
 from rasterflight_server.flight.listen import Listen
 from rasterflight_server.flight.server import FlightServer
 from rasterflight_server.flight.service import Service
+from rasterflight_server.store import DiskCache, Stores
+from rasterflight_server.telemetry import Telemetry
 
 _log = logging.getLogger("rasterflight_server")
 
@@ -22,7 +24,14 @@ _log = logging.getLogger("rasterflight_server")
 _CLOSE_SECONDS = 2.0
 
 
-def serve(collections: Mapping[str, Path], location: str, *, grace: float, lifeline: bool) -> None:
+def serve(
+    collections: Mapping[str, Path],
+    location: str,
+    *,
+    grace: float,
+    lifeline: bool,
+    disk_cache: tuple[Path, int] | None = None,
+) -> None:
     """Serve collections until a signal comes; does not return, the process ends with status 0.
 
     SIGTERM or SIGINT: new calls are refused as DRAINING, running streams may finish within the grace. A second
@@ -39,14 +48,19 @@ def serve(collections: Mapping[str, Path], location: str, *, grace: float, lifel
     lifeline
         Also end when standard input is closed: the process that started this one has gone. A socket file's folder,
         made for this server alone, is removed with it.
+    disk_cache
+        Folder and bytes of a cache for what is read from remote files; None: no cache.
 
     Raises
     ------
     ServiceError
-        An index cannot be used, or the location cannot be listened on.
+        An index cannot be used, the location cannot be listened on, or the cache cannot be written.
     """
     listen = Listen.parse(location)
-    service = Service({name: Collection.open(path, name=name) for name, path in collections.items()})
+    telemetry = Telemetry()
+    stores = Stores(cache=DiskCache(*disk_cache, telemetry) if disk_cache is not None else None)
+    opened = {name: Collection.open(path, name=name) for name, path in collections.items()}
+    service = Service(opened, telemetry, stores)
     listen.check_free()
     server = FlightServer(location, service)
     ending = _Ending(grace)

@@ -1,5 +1,6 @@
 """Bytes of files, wherever they lie."""
 
+from rasterflight_server.store.diskcache import DiskCache
 from rasterflight_server.store.opening import is_remote, list_files, open_source, read_whole
 from rasterflight_server.store.options import StorageOptions
 from rasterflight_server.store.readahead import ReadAhead
@@ -8,6 +9,7 @@ from rasterflight_server.store.stores import Stores
 
 __all__ = [
     "Data",
+    "DiskCache",
     "ReadAhead",
     "Source",
     "StorageOptions",

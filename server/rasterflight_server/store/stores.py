@@ -9,7 +9,9 @@ import obstore
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import SourceError
+from rasterflight_server.store.cached import CachedSource, cache_name, identifies
 from rasterflight_server.store.connect import connect, read_token
+from rasterflight_server.store.diskcache import DiskCache
 from rasterflight_server.store.local import LocalSource
 from rasterflight_server.store.options import StorageOptions
 from rasterflight_server.store.places import KINDS, Place, locate, unusable
@@ -35,6 +37,8 @@ class Stores:
     options
         Prefix of URLs -> options of what is below it. A prefix ends where a part of the URL ends: ``s3://bucket`` holds for
         ``s3://bucket/a.tif``, not for ``s3://bucket-2/a.tif``. The longest that fits holds, alone.
+    cache
+        Keeps ranges of remote files whose version the index knows; None: nothing is kept.
 
     Raises
     ------
@@ -42,8 +46,9 @@ class Stores:
         BAD_REQUEST: a prefix is not one, or has options that mean nothing for it.
     """
 
-    def __init__(self, options: Mapping[str, StorageOptions] | None = None) -> None:
+    def __init__(self, options: Mapping[str, StorageOptions] | None = None, *, cache: DiskCache | None = None) -> None:
         self._prefixes = Prefixes(options or {})
+        self._cache = cache
         self._connect = lru_cache(maxsize=_STORES)(connect)
 
     def open(self, href: str, expected: Identity | None = None) -> Source:
@@ -69,7 +74,10 @@ class Stores:
         place, key, store = self._reach(url, options)
         if place.kind != "http" and (not key or key.endswith("/")):
             raise unusable()
-        return RemoteSource(store, key, expected, kind=place.kind, options=options)
+        source = RemoteSource(store, key, expected, kind=place.kind, options=options)
+        if self._cache is None or expected is None or not identifies(expected):
+            return source
+        return CachedSource(source, cache_name(place, key, options.endpoint), expected, self._cache)
 
     def list_files(self, url: str) -> Iterator[tuple[str, Identity]]:
         """All files below a prefix of a bucket, in the order of the store; page by page, as they are taken.
