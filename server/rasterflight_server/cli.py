@@ -99,7 +99,9 @@ def _add_index(subparsers: Any) -> None:
         metavar="FILE",
         help="TOML with titles, bands, storage and limits, kept as collection.toml of the index",
     )
-    parser.add_argument("--preset", metavar="NAME", help="a well-known archive: its configuration, and its STAC API to --search")
+    parser.add_argument(
+        "--preset", metavar="NAME", help="a well-known archive: its configuration, and its STAC API to --search"
+    )
     parser.add_argument(
         "--search",
         nargs="+",

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from rasterflight_server.catalog import Collection
+from rasterflight_server.catalog.storage import storage_options
 from rasterflight_server.flight.listen import Listen
 from rasterflight_server.flight.server import FlightServer
 from rasterflight_server.flight.service import Service
@@ -58,8 +59,9 @@ def serve(
     """
     listen = Listen.parse(location)
     telemetry = Telemetry()
-    stores = Stores(cache=DiskCache(*disk_cache, telemetry) if disk_cache is not None else None)
     opened = {name: Collection.open(path, name=name) for name, path in collections.items()}
+    options = storage_options({name: collection.configuration for name, collection in opened.items()})
+    stores = Stores(options, cache=DiskCache(*disk_cache, telemetry) if disk_cache is not None else None)
     service = Service(opened, telemetry, stores)
     listen.check_free()
     server = FlightServer(location, service)
