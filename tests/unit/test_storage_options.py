@@ -41,7 +41,7 @@ def test_collections_that_disagree() -> None:
     ],
 )
 def test_options_that_cannot_be(text: str, message: str) -> None:
-    with pytest.raises(ConfigError, match="a: collection.toml: storage") as caught:
+    with pytest.raises(ConfigError, match=r"a: collection\.toml: storage") as caught:
         options(a=text)
     assert message in str(caught.value)
 
