@@ -7,8 +7,9 @@ from affine import Affine
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError, SourceError
-from rasterflight_server.ingest.find import find_records
+from rasterflight_server.ingest.find import SourceOptions, find_records
 from rasterflight_server.ingest.sources import BandHint, Failure, RecordSource
+from rasterflight_server.ingest.stacassets import AssetChoice
 from support.http_server import FileServer
 
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]]}
@@ -153,6 +154,54 @@ class TestAssets:
     def test_crs(self, tmp_path: Path, on_asset: dict, on_item: dict, crs: str | None) -> None:
         record = one(tmp_path, properties=on_item, assets={"x": {"href": "x.tif", **on_asset}})
         assert record.assets[0].crs == crs
+
+    @pytest.mark.parametrize(
+        ("roles", "raster"),
+        [
+            (["data"], True),
+            (["visual"], True),
+            (["cloud", "water-mask"], True),
+            (["overview"], False),
+            (["metadata"], False),
+            (["data", "overview"], True),
+            ("thumbnail", True),
+        ],
+    )
+    def test_roles(self, tmp_path: Path, roles: object, raster: bool) -> None:
+        record = one(tmp_path, assets={"x": {"href": "x.tif", "roles": roles}, "other": {"href": "o.tif"}})
+        assert [found.key for found in record.assets] == (["x"] if raster else []) + ["other"]
+
+    def test_chosen(self, tmp_path: Path) -> None:
+        assets = {"red": {"href": "r.tif"}, "b": {"href": "b.tif"}, "preview": {"href": "p.tif", "roles": ["overview"]}}
+        path = tmp_path / "items.json"
+        documents = [item(assets=assets), item(id="b", assets={"b": assets["b"], "c": {"href": "c.tif"}})]
+        path.write_text(json.dumps({"type": "FeatureCollection", "features": documents}))
+        options = SourceOptions(assets=AssetChoice(("preview", "red", "nir")))
+        record, without, nowhere = find_records([str(path)], options)
+        assert isinstance(record, RecordSource)
+        assert [asset.key for asset in record.assets] == ["red", "preview"]
+        assert str(without) == "b: the item has none of the assets preview, red, nir; it has: b, c"
+        assert str(nowhere) == "nir: no record has an asset of this name"
+
+    @pytest.mark.parametrize(
+        ("prefer", "href"),
+        [(None, "s3://b/x.tif"), ("s3", "s3://b/x.tif"), ("https", "https://h/x.tif"), ("gs", "s3://b/x.tif")],
+    )
+    @pytest.mark.parametrize("form", [dict, list])
+    def test_alternates(self, tmp_path: Path, prefer: str | None, href: str, form: type) -> None:
+        others = {"first": {"href": "x.tif"}, "odd": 7, "web": {"href": "https://h/x.tif"}}
+        asset = {"href": "s3://b/x.tif", "alternate": others if form is dict else list(others.values())}
+        (tmp_path / "item.json").write_text(json.dumps(item(assets={"x": asset})))
+        options = SourceOptions(assets=AssetChoice(prefer=prefer))
+        (record,) = find_records([str(tmp_path / "item.json")], options)
+        assert isinstance(record, RecordSource)
+        assert record.assets[0].href == href
+
+    def test_hrefs_as_gdal_spells_them(self, tmp_path: Path) -> None:
+        hrefs = ["/vsicurl/https://h/x.tif", "/vsis3/bucket/x.tif", "/vsigs/bucket/x.tif"]
+        record = one(tmp_path, assets={str(i): {"href": href} for i, href in enumerate(hrefs)})
+        found = [asset.href for asset in record.assets]
+        assert found == ["https://h/x.tif", "s3://bucket/x.tif", "gs://bucket/x.tif"]
 
     def test_transform(self, tmp_path: Path) -> None:
         asset = {"href": "x.tif", "proj:transform": [10, 0, 5, 0, -10, 7, 0, 0, 1]}

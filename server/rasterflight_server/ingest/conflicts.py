@@ -25,7 +25,10 @@ def find_conflicts(record: str, files: Sequence[tuple[AssetSource, Header]]) -> 
     """
     found: dict[str, list[tuple[str, str]]] = {}
     for source, header in files:
+        first: dict[str, str] = {}
         for kind, words in _differences(source, header):
+            first.setdefault(kind, words)
+        for kind, words in first.items():
             found.setdefault(kind, []).append((source.key, words))
     return [
         Notice(record, places[0][0], f"{places[0][1]}: the file counts{_more(len(places) - 1)}")

@@ -72,25 +72,29 @@ def find_records(sources: Sequence[str], options: SourceOptions = DEFAULTS) -> I
         raise RequestError(ErrorCode.BAD_REQUEST, "there is no source to index", field="source", hint=_HINT)
     if options.pattern is not None:
         compile_pattern(options.pattern)
-    origins: dict[str, int] = {}
+    origins: dict[str, str] = {}
     keys: set[str] = set()
     with new_session() as session:
-        for number, source in enumerate(sources):
-            for found in _named_errors(source, _records(source, options, session)):
-                if isinstance(found, Failure):
-                    yield found if len(sources) == 1 else replace(found, reason=f"{found.reason} (in {label(source)})")
-                elif found.id in origins:
-                    first = origins[found.id]
-                    where = "" if first == number else f", of {label(sources[first])}"
-                    where += "" if len(sources) == 1 else f" (in {label(source)})"
-                    yield Failure(found.id, "", f"an earlier record{where} has the same id")
-                else:
-                    origins[found.id] = number
+        for source in sources:
+            for each in _named_errors(source, _records(source, options, session)):
+                found = each if isinstance(each, Failure) else _unless_twice(each, source, origins)
+                if isinstance(found, RecordSource):
                     keys.update(asset.key for asset in found.assets)
-                    yield found
+                elif len(sources) > 1:
+                    found = replace(found, reason=f"{found.reason} (in {label(source)})")
+                yield found
     for key in options.assets.keys:
         if origins and key not in keys:
             yield Failure("", key, "no record has an asset of this name")
+
+
+def _unless_twice(record: RecordSource, source: str, origins: dict[str, str]) -> RecordSource | Failure:
+    origin = origins.get(record.id)
+    if origin is None:
+        origins[record.id] = source
+        return record
+    where = "" if origin == source else f", of {label(origin)},"
+    return Failure(record.id, "", f"an earlier record{where} has the same id")
 
 
 def _named_errors(source: str, records: _Found) -> _Found:
