@@ -92,6 +92,13 @@ class TestReads:
             [chip], _ = files.read("one")
             np.testing.assert_array_equal(chip.pixels["red"], dataset.read(1))
 
+    def test_anonymously_as_the_environment_says(
+        self, s3: S3Server, monkeypatch: pytest.MonkeyPatch, tiff: Path
+    ) -> None:
+        monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+        options = StorageOptions(endpoint=s3.url, allow_http=True)
+        assert read_whole(f"s3://{OPEN_BUCKET}/{KEY}", Stores({"s3://": options})) == tiff.read_bytes()
+
     def test_anonymously(self, s3: S3Server, tiff: Path) -> None:
         assert read_whole(f"s3://{OPEN_BUCKET}/{KEY}", anonymous(s3)) == tiff.read_bytes()
 
@@ -138,7 +145,21 @@ class TestRefusals:
     def test_plain_http_needs_leave(self, s3: S3Server, credentials: None) -> None:
         error = refused(f"s3://closed/{KEY}", Stores({"s3://": StorageOptions(endpoint=s3.url)}))
         assert error.code is ErrorCode.SOURCE_FORBIDDEN
-        assert "allow_http" in error.hint
+        assert error.hint == "use https, or say allow_http = true in the storage options"
+
+    def test_plain_http_of_the_environment_too(
+        self, s3: S3Server, credentials: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.url)
+        error = refused(f"s3://closed/{KEY}", Stores())
+        assert error.message == "the credentials of the store may not be sent without encryption"
+
+    def test_no_credentials(self, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
+        options = StorageOptions(endpoint=s3.url, region=REGION, allow_http=True)
+        error = refused(f"s3://closed/{KEY}", Stores({"s3://": options}))
+        assert error.code is ErrorCode.SOURCE_FORBIDDEN
+        assert error.message == "the server has no credentials for the store of the file"
 
 
 class TestListing:

@@ -3,7 +3,7 @@
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
@@ -12,6 +12,7 @@ from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import SourceError
 from rasterflight_server.store.options import StorageOptions
 from rasterflight_server.store.places import Place, unusable
+from rasterflight_server.store.refusals import unencrypted
 from rasterflight_server.store.signing import SasTokens
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def connect(place: Place, options: StorageOptions, token: str | None) -> "Connec
         SOURCE_FORBIDDEN or SOURCE_NOT_FOUND: the options and the URL do not make a store.
     """
     secret, url = (token is not None, place.name) if place.kind == "http" else (not options.anonymous, options.endpoint)
-    if secret and not options.allow_http:
-        _check_encrypted(url)
+    if secret and url is not None and not options.allow_http and not url.lower().startswith("https://"):
+        raise unencrypted()
     try:
         match place.kind:
             case "http":
@@ -82,14 +83,6 @@ def read_token(options: StorageOptions) -> str | None:
     return token
 
 
-def _check_encrypted(url: str | None) -> None:
-    if url is not None and not url.lower().startswith("https://"):
-        raise _no_way_in(
-            "the credentials of the store may not be sent without encryption",
-            "use https, or say allow_http = true in the storage options",
-        )
-
-
 def _http(place: Place, token: str | None) -> HTTPStore:
     client = _client(allow_http=True)
     if token is not None:
@@ -98,12 +91,14 @@ def _http(place: Place, token: str | None) -> HTTPStore:
 
 
 def _s3(place: Place, options: StorageOptions) -> S3Store:
-    config = {"region": options.region, "endpoint": options.endpoint}
     return S3Store(
         place.name,
-        config={name: value for name, value in config.items() if value is not None},  # type: ignore[arg-type]
-        skip_signature=options.anonymous,
-        request_payer=options.requester_pays,
+        config=_given(
+            region=options.region,
+            endpoint=options.endpoint,
+            skip_signature=options.anonymous,
+            request_payer=options.requester_pays,
+        ),
         credential_provider=_profile(options.profile) if options.profile is not None else None,
         client_options=_client(allow_http=options.allow_http or options.anonymous),
         retry_config=_retry(),
@@ -131,25 +126,26 @@ def _gs(place: Place, options: StorageOptions) -> GCSStore:
         client["default_headers"] = {"x-goog-user-project": options.billing_project}
     return GCSStore(
         place.name,
-        config={} if options.endpoint is None else {"base_url": options.endpoint},
-        skip_signature=options.anonymous,
+        config=_given(base_url=options.endpoint, skip_signature=options.anonymous),
         client_options=client,
         retry_config=_retry(),
     )
 
 
 def _azure(place: Place, options: StorageOptions) -> AzureStore:
-    config = {"account_name": place.account or None, "endpoint": options.endpoint}
+    signed = options.signing is not None
     return AzureStore(
         place.name,
-        config={name: value for name, value in config.items() if value is not None},  # type: ignore[arg-type]
-        skip_signature=options.anonymous,
-        credential_provider=None
-        if options.signing is None
-        else SasTokens(options.signing_url, place.account, place.name),
+        config=_given(account_name=place.account, endpoint=options.endpoint, skip_signature=options.anonymous),
+        credential_provider=SasTokens(options.signing_url, place.account, place.name) if signed else None,
         client_options=_client(allow_http=options.allow_http or options.anonymous),
         retry_config=_retry(),
     )
+
+
+def _given(**config: str | bool | None) -> Any:
+    """What options say; the rest is left to the environment."""
+    return {name: value for name, value in config.items() if value}
 
 
 def _client(*, allow_http: bool) -> "ClientConfig":

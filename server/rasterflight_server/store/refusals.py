@@ -14,7 +14,7 @@ from rasterflight_server.store.places import Kind
 StoreErrors: Final = (BaseError, OSError, ValueError)
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 #: Where clouds hand credentials to their own machines: asked when there are no others.
-_METADATA: Final = ("//169.254.169.254/", "//metadata.google.internal/", "performing token request")
+_METADATA: Final = ("/latest/api/token", "/latest/meta-data/", "performing token request")
 
 _NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound")
 
@@ -55,14 +55,25 @@ def explain(error: Exception, kind: Kind, options: StorageOptions) -> SourceErro
     return SourceError(ErrorCode.SOURCE_UNAVAILABLE, "the store of the file does not answer, or answers with an error")
 
 
+def unencrypted() -> SourceError:
+    """Error for credentials that would travel in the open."""
+    return SourceError(
+        ErrorCode.SOURCE_FORBIDDEN,
+        "the credentials of the store may not be sent without encryption",
+        hint="use https, or say allow_http = true in the storage options",
+    )
+
+
 def _no_grant(text: str) -> SourceError | None:
-    """Error for credentials that were not to be had, if it was that."""
-    if any(host in text for host in _METADATA):
+    """Error for credentials that were not to be had or to be sent, if it was that."""
+    if any(path in text for path in _METADATA):
         return SourceError(
             ErrorCode.SOURCE_FORBIDDEN,
             "the server has no credentials for the store of the file",
             hint="set them in its environment, or say anonymous = true in the storage options if the bucket is public",
         )
+    if "BadScheme" in text:
+        return unencrypted()
     if "credential provider" in text:
         return SourceError(
             ErrorCode.SOURCE_UNAVAILABLE, "no access to the file was to be had from the service that grants it"
