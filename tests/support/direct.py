@@ -54,12 +54,12 @@ def direct(source: Path, index: Path, stores: Stores | None = None) -> Iterator[
     """Index a folder, or STAC items, and open it; every file must be readable."""
     report = build_index(source, index, "files", stores=stores)
     assert not report.failures, list(map(str, report.failures))
-    with opened(index) as reads:
+    with opened(index, stores) as reads:
         yield reads
 
 
 @contextmanager
-def opened(index: Path) -> Iterator[Direct]:
+def opened(index: Path, stores: Stores | None = None) -> Iterator[Direct]:
     """Open an index."""
     collection = Collection.open(index)
     service = Service({"files": collection}, stores=stores)

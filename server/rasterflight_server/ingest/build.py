@@ -128,12 +128,14 @@ def build_index(
             on_failure(failure)
 
     sources = [str(each) for each in ([source] if isinstance(source, str | Path) else source)]
+    choice = AssetChoice(tuple(assets), prefer)
     if preset is not None and not sources:
-        archive, search, assets = archive_source(preset, search, assets)
+        archive, search, keys = archive_source(preset, search)
+        choice = choice if choice.keys else AssetChoice(keys, prefer, expected=False)
         sources = [archive]
     options = SourceOptions(
         pattern=pattern,
-        assets=AssetChoice(tuple(assets), prefer),
+        assets=choice,
         search=None if search is None else StacQuery.of(search),
         jobs=jobs,
     )

@@ -1,6 +1,6 @@
 """Presets: configurations of well-known archives, ready to be put beside an index."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any, Final
 
@@ -40,9 +40,7 @@ def read_preset(name: str) -> Configuration:
     return Configuration.parse(preset_text(name), name + _SUFFIX)
 
 
-def archive_source(
-    name: str, search: Mapping[str, Any] | None, assets: Sequence[str]
-) -> tuple[str, dict[str, Any] | None, tuple[str, ...]]:
+def archive_source(name: str, search: Mapping[str, Any] | None) -> tuple[str, dict[str, Any] | None, tuple[str, ...]]:
     """Where the records of an archive come from, where no other source is named.
 
     Parameters
@@ -51,8 +49,6 @@ def archive_source(
         Of the preset.
     search
         What to search for.
-    assets
-        Keys of assets to take; none: those of the preset.
 
     Returns
     -------
@@ -66,9 +62,8 @@ def archive_source(
     """
     preset = read_preset(name).preset
     assert preset is not None
-    chosen = tuple(assets) or preset.assets
     if preset.api is None:
-        return preset.source or "", None if search is None else dict(search), chosen
+        return preset.source or "", None if search is None else dict(search), preset.assets
     if search is None:
         raise RequestError(
             ErrorCode.BAD_REQUEST,
@@ -76,4 +71,4 @@ def archive_source(
             field="search",
             hint="say which part: --search bbox=7,46,8,47 datetime=2024-06/2024-08, or name a SOURCE",
         )
-    return preset.api, {"collections": [preset.collection], **search}, chosen
+    return preset.api, {"collections": [preset.collection], **search}, preset.assets
