@@ -23,6 +23,7 @@ DEFAULT_GRACE = 30.0
 DEFAULT_DISK_CACHE_SIZE = "20GiB"
 _INTERRUPTED = 130
 _WIDTH = 80
+_SHOWN_NOTICES = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -150,8 +151,10 @@ def _print_report(report: "BuildReport") -> None:
     print(f"{report.name}: {report.records} records, {report.assets} files, bands {', '.join(report.bands)}")
     for failure in report.failures:
         print(f"failed: {failure}")
-    for notice in report.notices:
+    for notice in report.notices[:_SHOWN_NOTICES]:
         print(f"warning: {notice}")
+    if len(report.notices) > _SHOWN_NOTICES:
+        print(f"warning: {len(report.notices) - _SHOWN_NOTICES} more; records of one archive often share them")
 
 
 def _comma_list(text: str) -> tuple[str, ...]:

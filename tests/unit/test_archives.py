@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.warp
+import shapely
 
 from rasterflight_protocol.v1.read_pb2 import VALUES_RAW, VALUES_SCALED, Filter
 from rasterflight_server.catalog import BandEntry, Collection
+from rasterflight_server.cli import main
 from rasterflight_server.errors import RequestError
 from rasterflight_server.ingest import BuildReport, build_index
 from support import archives
 from support.direct import opened
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 def bounds(path: Path) -> tuple[float, float, float, float]:
@@ -169,3 +173,47 @@ def test_every_property_can_be_asked_for(tmp_path: Path, data: Path) -> None:
         "\"processing:software.sentinel2-to-stac\" = '0.1.0'",
     ):
         assert collection.select([Filter(where=where)]).num_rows == 1, where
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in DATA.glob("*/items.json")))
+def test_collections_of_the_test_data(tmp_path: Path, name: str) -> None:
+    report = build_index(DATA / name / "items.json", tmp_path / "index", name)
+    assert (report.failures, report.notices) == ((), ())
+
+
+def test_bad_input(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is a line, and the rest is built."""
+    red = str(data / "landsat8-017037-20160503" / "red.tif")
+    place = bounds(Path(red))
+    when = {"datetime": "2024-01-01T00:00:00Z"}
+    (tmp_path / "text.tif").write_text("no raster")
+    without = archives.item("nowhere", place, when, {"red": {"href": red}}) | {"geometry": None}
+    wrong = archives.item(
+        "wrong", place, when, {"red": {"href": red}, "blue": {"href": "text.tif", "type": archives.COG}}
+    )
+    other = archives.item("other", place, when, {"red": {"href": red, "proj:shape": [1, 1]}})
+    lines = "\n".join(map(json.dumps, [without, wrong, wrong, other]))
+    (tmp_path / "items.ndjson").write_text(lines)
+    assert main(["index", str(tmp_path / "items.ndjson"), "--out", str(tmp_path / "index"), "--name", "x"]) == 0
+    with rasterio.open(red) as file:
+        shape = list(file.shape)
+    assert capsys.readouterr().out.splitlines() == [
+        "x: 3 records, 3 files, bands red",
+        "failed: wrong: an earlier record has the same id",
+        "failed: wrong/blue: the file is not a TIFF",
+        f"warning: other/red: proj:shape is [1, 1] in the catalog and {shape} in the file: the file counts",
+    ]
+    table = Collection.open(tmp_path / "index").select([])
+    footprints = dict(zip(table["id"].to_pylist(), shapely.from_wkb(table["geometry"].to_numpy()), strict=True))
+    assert footprints["nowhere"].bounds == pytest.approx(place, abs=0.02)
+
+
+def test_many_warnings_are_counted(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    red = str(data / "landsat8-017037-20160503" / "red.tif")
+    assets = {"red": {"href": red, "proj:shape": [1, 1]}}
+    lines = [json.dumps(archives.item(str(i), bounds(Path(red)), {}, assets)) for i in range(30)]
+    (tmp_path / "items.ndjson").write_text("\n".join(lines))
+    assert main(["index", str(tmp_path / "items.ndjson"), "--out", str(tmp_path / "index"), "--name", "x"]) == 0
+    *shown, rest = capsys.readouterr().out.splitlines()[1:]
+    assert len(shown) == 20
+    assert rest == "warning: 10 more; records of one archive often share them"

@@ -107,6 +107,14 @@ def test_nodata_of_several_bands(tmp_path: Path) -> None:
     assert bands["x_1"].nodatas == ("-5",)
 
 
+def test_nodata_beside_alpha(tmp_path: Path) -> None:
+    """A file that tells by other means which pixels count is not told another."""
+    _, bands = build(
+        tmp_path, {"raster:bands": [{"nodata": 0}] * 4}, count=4, dtype="uint8", photometric="RGB", alpha="YES"
+    )
+    assert bands["x_1"].nodatas == (None,)
+
+
 def test_what_an_asset_says_of_all_its_bands(tmp_path: Path) -> None:
     said = {"raster:scale": 0.5, "unit": "K", "bands": [{"name": "t"}, {"name": "u", "unit": "m"}]}
     _, bands = build(tmp_path, said, count=3)

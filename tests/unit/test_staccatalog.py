@@ -2,19 +2,24 @@
 
 import gzip
 import json
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pystac
 import pytest
+import requests
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError, SourceError
-from rasterflight_server.ingest import build_index
+from rasterflight_server.ingest import build_index, staccatalog
+from rasterflight_server.ingest.documents import load_json
 from rasterflight_server.ingest.find import SourceOptions, find_records
 from rasterflight_server.ingest.sources import Failure, RecordSource
 from rasterflight_server.ingest.stacassets import AssetChoice
 from support.http_server import FileServer
+from support.stac_api import StacApi
 
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]]}
 WHEN = "2024-01-02T03:04:05Z"
@@ -131,6 +136,28 @@ def test_a_busy_server_is_asked_again(tmp_path: Path) -> None:
         assert names(read(f"{server.url}/catalog.json")) == ["a"]
 
 
+def test_so_many_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "catalog.json", catalog(*(link("item", f"{i}.json") for i in range(20))))
+    for i in range(20):
+        write(tmp_path / f"{i}.json", item(str(i)))
+    lock, running, most = threading.Lock(), 0, 0
+
+    def slowly(location: str, session: requests.Session) -> object:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.01)
+        document = load_json(location, session)
+        with lock:
+            running -= 1
+        return document
+
+    monkeypatch.setattr(staccatalog, "load_json", slowly)
+    assert len(read(str(tmp_path / "catalog.json"))) == 20
+    assert most == 3
+
+
 def test_links_to_collections_of_items(tmp_path: Path, root: str) -> None:
     write(tmp_path / "catalog.json", catalog(link("items", "page1.json")))
     page = {"type": "FeatureCollection", "features": [item("a")]}
@@ -157,6 +184,14 @@ class TestPages:
             "a: an earlier record has the same id",
             "the pages go round in a circle: what they repeat is read once",
         ]
+
+    def test_pages_by_post(self, tmp_path: Path) -> None:
+        """As an API gives them, saved by someone who kept the link."""
+        entries = [item(str(i)) for i in range(7)]
+        with StacApi(entries) as api:
+            page = api.search("POST", {"limit": 3})
+            write(tmp_path / "page.json", page)
+            assert names(read(str(tmp_path / "page.json"))) == [str(i) for i in range(7)]
 
     @pytest.mark.parametrize(
         ("text", "why"), [("{", "it is not JSON"), ("{}", "it is not an ItemCollection"), (None, "does not exist")]

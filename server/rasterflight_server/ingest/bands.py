@@ -61,11 +61,17 @@ def merge_profile(profile: Profile, source: AssetSource) -> Profile:
         profile, bands=tuple(_merge(band, hint, dtype) for band, hint in zip(profile.bands, hints, strict=True))
     )
     nodatas = {hint.nodata for hint in hints}
-    if profile.nodata is not None or profile.nodata_values is not None or len(nodatas) != 1:
+    nodata = parse_nodata(nodatas.pop() or "", dtype).value if len(nodatas) == 1 else None
+    if nodata is None or _tells_validity(profile):
         return merged
-    nodata = parse_nodata(nodatas.pop() or "", dtype).value
     # What the catalog says is no reason for tiles that are not stored to hold anything but what GDAL says.
-    return replace(merged, nodata=nodata, fill=profile.fill or "0") if nodata is not None else merged
+    return replace(merged, nodata=nodata, fill=profile.fill or "0")
+
+
+def _tells_validity(profile: Profile) -> bool:
+    """Whether a file itself says which of its pixels count."""
+    alpha = any(band.colorinterp == "alpha" for band in profile.bands)
+    return profile.nodata is not None or profile.nodata_values is not None or bool(profile.masks) or alpha
 
 
 def sample_hints(source: AssetSource, samples: int) -> list[BandHint]:

@@ -146,8 +146,10 @@ def _is_lines(first: bytes, rest: io.BufferedReader, location: str) -> bool:
     """Whether a document is an item a line: by its name, or because its first line is an item and more follows."""
     if label(location).lower().endswith(_LINES):
         return True
+    if not rest.peek(1).strip():
+        return False
     try:
-        return mapping(parse_json(first)).get("type") == "Feature" and rest.peek(1).strip() != b""
+        return mapping(parse_json(first)).get("type") == "Feature"
     except NotJsonError:
         return False
 

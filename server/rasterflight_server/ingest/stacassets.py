@@ -107,7 +107,13 @@ def resolve(href: str, location: str) -> str:
         return href
     if "://" in location:
         return urljoin(location, href)
-    return normpath(Path(location).absolute().parent.resolve() / href)
+    return normpath(_folder(location) / href)
+
+
+@lru_cache(maxsize=256)
+def _folder(location: str) -> Path:
+    """Folder that a document lies in; asking the disk for each of its hrefs would take longer than all else."""
+    return Path(location).absolute().parent.resolve()
 
 
 def _source(key: str, asset: Mapping[str, Any], properties: Mapping[str, Any], href: str) -> AssetSource:

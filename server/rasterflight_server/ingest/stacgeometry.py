@@ -104,8 +104,12 @@ def _bbox(value: Any) -> Box | None:
 
 def _contradiction(bounds: Sequence[float], bbox: Box | None) -> list[str]:
     """Say so where the two hold latitudes and longitudes in different order."""
-    if bbox is None or np.allclose(bbox, bounds, atol=_NOISE):
+    if bbox is None or _alike(bbox, bounds):
         return []
     west, south, east, north = bbox
-    turned = np.allclose((south, west, north, east), bounds, atol=_NOISE)
+    turned = _alike((south, west, north, east), bounds)
     return ["its bbox and its geometry disagree: one of them has latitude before longitude"] if turned else []
+
+
+def _alike(one: Sequence[float], other: Sequence[float]) -> bool:
+    return all(abs(a - b) <= _NOISE for a, b in zip(one, other, strict=True))

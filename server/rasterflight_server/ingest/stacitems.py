@@ -13,7 +13,7 @@ from rasterflight_server.ingest.documents import NotJsonError, load_json, parse_
 from rasterflight_server.ingest.jsonvalues import mapping, sequence, text
 from rasterflight_server.ingest.sources import Failure
 from rasterflight_server.ingest.stacassets import resolve
-from rasterflight_server.ingest.web import fetch
+from rasterflight_server.ingest.web import fetch, read_body
 
 _WAY_OUT: Final = 'to index what comes before it, take the link "next" out of the document'
 
@@ -73,7 +73,7 @@ def _page(link: Mapping[str, Any], location: str, session: requests.Session) -> 
         if str(link.get("method", "GET")).upper() == "POST":
             headers = {name: str(value) for name, value in mapping(link.get("headers")).items()}
             with fetch(session, location, method="POST", body=mapping(link.get("body")), headers=headers) as response:
-                page = parse_json(response.content)
+                page = parse_json(read_body(response))
         else:
             page = load_json(location, session)
     except SourceError as error:

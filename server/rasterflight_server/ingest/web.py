@@ -65,6 +65,20 @@ def fetch(
     return response
 
 
+def read_body(response: requests.Response) -> bytes:
+    """All of an answer.
+
+    Raises
+    ------
+    SourceError
+        SOURCE_UNAVAILABLE: it breaks off.
+    """
+    try:
+        return response.content
+    except requests.RequestException:
+        raise unavailable() from None
+
+
 def refused(status: int) -> SourceError:
     """Error for an answer that is none."""
     if status in _GONE:
