@@ -1,51 +1,91 @@
-"""Storage tables and rewrites of collections, as options of the stores of a process."""
-
 import pytest
 
-from rasterflight_server.catalog.configuration import Configuration
-from rasterflight_server.catalog.storage import storage_options
-from rasterflight_server.errors import ConfigError
-from rasterflight_server.ingest.presets import preset_names, read_preset
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.errors import RequestError
 from rasterflight_server.store import StorageOptions, Stores
 
-
-def options(**texts: str) -> dict[str, StorageOptions]:
-    return storage_options({name: Configuration.parse(text.encode()) for name, text in texts.items()})
+FIELD = 'storage."s3://bucket/"'
 
 
-BUCKET = '[storage."s3://bucket/"]\nregion = "us-west-2"\n'
+def refused(mapping: dict[str, object]) -> RequestError:
+    with pytest.raises(RequestError) as caught:
+        StorageOptions.parse(mapping, FIELD)
+    assert caught.value.code is ErrorCode.BAD_REQUEST
+    return caught.value
 
 
-def test_options_of_all_collections_hold_together() -> None:
-    rewrite = '[[rewrite]]\nfrom = "https://host/data/"\nto = "s3://bucket/"\n'
-    other = '[storage."https://host/"]\nanonymous = true\n'
-    assert options(a=BUCKET + rewrite, b=BUCKET + other) == {
-        "s3://bucket/": StorageOptions(region="us-west-2"),
-        "https://host/data/": StorageOptions(rewrite="s3://bucket/"),
-        "https://host/": StorageOptions(anonymous=True),
-    }
-
-
-def test_collections_that_disagree() -> None:
-    with pytest.raises(ConfigError, match="is not what collection 'a' says of it") as caught:
-        options(a=BUCKET, b=BUCKET.replace("west", "east"))
-    assert (caught.value.collection, caught.value.field) == ("b", 'storage."s3://bucket/"')
+def test_takes_what_toml_gives() -> None:
+    options = StorageOptions.parse({"anonymous": True, "region": "us-west-2"}, FIELD)
+    assert options == StorageOptions(anonymous=True, region="us-west-2")
+    assert StorageOptions.parse({}, FIELD) == StorageOptions()
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("name", "hint"),
     [
-        ('[storage."s3://b/"]\nanonymus = true', "did you mean 'anonymous'?"),
-        ('[storage."s3://b/"]\nanonymous = 1', "anonymous is true or false"),
-        ('[storage."https://b/"]\nsigning = "planetery-computer"', "planetary-computer"),
+        ("anonymus", "did you mean 'anonymous'?"),
+        ("requester-pays", "did you mean 'requester_pays'?"),
+        ("zzz", "there are: anonymous, region, endpoint, "),
+        ("aws_secret_access_key", "secrets do not belong into a configuration: set the variables"),
+        ("sas_token", "secrets do not belong into a configuration"),
     ],
 )
-def test_options_that_cannot_be(text: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=r"a: collection\.toml: storage") as caught:
-        options(a=text)
-    assert message in str(caught.value)
+def test_unknown_names(name: str, hint: str) -> None:
+    error = refused({name: "hush"})
+    assert error.message == f"there is no storage option {name!r}"
+    assert error.field == f"{FIELD}.{name}"
+    assert hint in error.hint
+    assert "hush" not in str(error)
 
 
-@pytest.mark.parametrize("name", preset_names())
-def test_presets_can_be_served(name: str) -> None:
-    Stores(storage_options({name: read_preset(name)}))
+@pytest.mark.parametrize(
+    ("mapping", "field", "message"),
+    [
+        ({"anonymous": "yes"}, ".anonymous", "anonymous is true or false, not 'yes'"),
+        ({"region": 7}, ".region", "region is text, not 7"),
+        ({"region": ""}, ".region", "region is text, not ''"),
+        ({"signing": "aws"}, ".signing", "there is no signing 'aws'"),
+        ({"anonymous": True, "profile": "work"}, "", "anonymous and profile exclude each other"),
+        ({"anonymous": True, "requester_pays": True}, "", "anonymous and requester_pays exclude each other"),
+        ({"token_env": "A", "token_file": "b"}, "", "token_env and token_file exclude each other"),
+        ({"rewrite": "bucket"}, ".rewrite", "'bucket' is no prefix of URLs"),
+        ({"rewrite": "s3://b?x=1"}, ".rewrite", "'s3://b?x=1' is no prefix of URLs"),
+        ({"token_env": "eyJhbGciOi.hush-hush"}, ".token_env", "token_env is no name of a variable"),
+        ({"endpoint": "minio:9000"}, ".endpoint", "the URL cannot be used"),
+        ({"endpoint": "https://user:hush@minio"}, ".endpoint", "the URL cannot be used"),
+        ({"signing_url": "https://host/token?code=hush"}, ".signing_url", "the URL cannot be used"),
+        ({"signing_url": "http://[host"}, ".signing_url", "the URL cannot be used"),
+    ],
+)
+def test_values_that_cannot_be(mapping: dict[str, object], field: str, message: str) -> None:
+    error = refused(mapping)
+    assert (error.message, error.field) == (message, FIELD + field)
+    assert "hush" not in str(error)
+
+
+@pytest.mark.parametrize("prefix", ["bucket", "ftp://host", "/data", "s3:bucket"])
+def test_prefixes_that_are_none(prefix: str) -> None:
+    with pytest.raises(RequestError, match="storage options are for prefixes of remote URLs") as caught:
+        Stores({prefix: StorageOptions()})
+    assert caught.value.field == f'storage."{prefix}"'
+
+
+@pytest.mark.parametrize(
+    ("prefix", "options", "message", "hint"),
+    [
+        ("https://host/", {"region": "x"}, "region means nothing for https:// URLs", "it is for s3 and s3a URLs"),
+        ("s3://bucket", {"token_env": "T"}, "token_env means nothing for s3:// URLs", "it is for http and https URLs"),
+        (
+            "https://host/",
+            {"rewrite": "s3://b/", "account": "a"},
+            "account means nothing for s3:// URLs",
+            "it is for az",
+        ),
+        ("https://host/", {"endpoint": "https://x"}, "endpoint means nothing for https:// URLs", "it is for s3"),
+    ],
+)
+def test_options_that_mean_nothing(prefix: str, options: dict[str, str], message: str, hint: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        Stores({prefix: StorageOptions.parse(options, "storage")})
+    assert caught.value.message == message
+    assert caught.value.hint.startswith(hint)

@@ -14,6 +14,7 @@ import pytest
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import SourceError
 from rasterflight_server.store import StorageOptions, Stores, is_remote, read_whole
+from rasterflight_server.store.places import locate
 from support.http_server import FileServer
 
 BYTES = bytes(range(256)) * 16
@@ -108,20 +109,33 @@ class TestKinds:
             "say region = ... in the storage options",
         )
 
-    @pytest.mark.parametrize(
-        ("prefix", "anonymous", "hint"),
-        [
-            ("gs://buck", True, "give the server credentials, and leave anonymous out of the storage options"),
-            ("az://buck", True, "give the server credentials, and leave anonymous out of the storage options"),
-        ],
-    )
-    def test_hints_of_refusals(self, server: FileServer, prefix: str, anonymous: bool, hint: str) -> None:
+    @pytest.mark.parametrize("prefix", ["gs://buck", "az://buck"])
+    def test_hints_of_refusals(self, server: FileServer, prefix: str) -> None:
         server.faults.status["/buck/d/a b.tif"] = 403
         account = "acc" if prefix.startswith("az") else None
-        options = StorageOptions(endpoint=server.url, anonymous=anonymous, account=account)
+        options = StorageOptions(endpoint=server.url, anonymous=True, account=account)
         error = refused(f"{prefix}/d/a b.tif", Stores({prefix: options}))
         assert error.code is ErrorCode.SOURCE_FORBIDDEN
-        assert error.hint == hint
+        assert error.hint == "give the server credentials, and leave anonymous out of the storage options"
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "listed"),
+    [
+        ("s3a://buck/d", StorageOptions(), "s3a://buck/d/a b.tif"),
+        ("az://buck/d/", StorageOptions(account="acc"), "az://buck/d/a b.tif"),
+        ("abfs://buck@acc.dfs.core.windows.net", StorageOptions(), "abfs://buck@acc.dfs.core.windows.net/d/a b.tif"),
+        (
+            "https://acc.blob.core.windows.net/buck/d?sig=old",
+            StorageOptions(signing="planetary-computer"),
+            "https://acc.blob.core.windows.net/buck/d/a%20b.tif",
+        ),
+    ],
+)
+def test_listings_name_files_as_their_prefix_is_named(url: str, options: StorageOptions, listed: str) -> None:
+    place, _ = locate(url, options)
+    assert place.url(url, "d/a b.tif") == listed
+    assert locate(listed, options) == (place, "d/a b.tif")
 
 
 class TestPrefixes:

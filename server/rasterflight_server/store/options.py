@@ -1,6 +1,7 @@
 """How a store is reached: options that hold for all files below a prefix."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, Self, get_args
@@ -16,6 +17,7 @@ _ALTERNATIVES: Final = (
     ("anonymous", "profile", "signing", "token_env", "token_file"),
     ("anonymous", "requester_pays", "billing_project"),
 )
+_VARIABLE: Final = re.compile("[A-Za-z_][A-Za-z0-9_]{0,49}")
 _SECRET: Final = ("secret", "password", "access_key", "account_key", "session_token", "sas")
 _IN_ENVIRONMENT: Final = (
     "secrets do not belong into a configuration: set the variables that the store's own tools know"
@@ -105,6 +107,9 @@ class StorageOptions:
             given = [name for name in names if getattr(self, name)]
             if len(given) > 1:
                 raise _bad(f"{' and '.join(given)} exclude each other", field, "say one way to get in")
+        if self.token_env is not None and not _VARIABLE.fullmatch(self.token_env):
+            # Not repeated in the error: it may be the token.
+            raise _bad("token_env is no name of a variable", f"{field}.token_env", "for example EARTHDATA_TOKEN")
         for name in ("endpoint", "signing_url"):
             url = getattr(self, name)
             if url is not None:

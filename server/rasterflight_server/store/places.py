@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import SourceError
@@ -37,11 +37,13 @@ class Place:
     #: az: account, "" where neither URL nor options name it.
     account: str = ""
 
-    def url(self, key: str) -> str:
-        """URL of a file in a bucket or container, as ``locate`` takes it."""
-        if self.account:
-            return f"abfs://{self.name}@{self.account}.dfs.core.windows.net/{key}"
-        return f"{self.kind}://{self.name}/{key}"
+    def url(self, url: str, key: str) -> str:
+        """URL of another file, where ``url`` is that of one in the same bucket or container."""
+        scheme, _, rest = url.partition("://")
+        host = rest.partition("/")[0]
+        if scheme == "https":
+            return f"https://{host}/{quote(f'{self.name}/{key}')}"
+        return f"{scheme}://{host}/{key}"
 
 
 def locate(url: str, options: StorageOptions) -> tuple[Place, str]:

@@ -1,7 +1,7 @@
 """Options by prefix of URLs: which hold for a URL, and which URL is read in its place."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Final
 from urllib.parse import unquote
 
@@ -37,9 +37,10 @@ class Prefixes:
     def __init__(self, options: Mapping[str, StorageOptions]) -> None:
         for prefix, chosen in options.items():
             _check(prefix, chosen)
-        self._options = sorted(
-            ((normal(prefix), chosen) for prefix, chosen in options.items()), key=lambda item: -len(item[0])
-        )
+        self._options = {normal(prefix): chosen for prefix, chosen in options.items()}
+        for chosen in options.values():
+            if chosen.rewrite is not None and self._chosen(normal(chosen.rewrite))[1] is NO_OPTIONS:
+                self._options[normal(chosen.rewrite)] = replace(chosen, rewrite=None)
 
     def resolve(self, href: str) -> tuple[str, StorageOptions]:
         """The URL that is read in place of another, and its options."""
@@ -52,14 +53,16 @@ class Prefixes:
             # Keys of buckets are not percent-encoded, and have no query.
             rest = unquote(rest.partition("?")[0])
         url = normal(f"{options.rewrite.rstrip('/')}/{rest}")
-        target = self._chosen(url)[1]
-        return url, options if target is NO_OPTIONS else target
+        return url, self._chosen(url)[1]
 
     def _chosen(self, url: str) -> tuple[str, StorageOptions]:
-        for prefix, options in self._options:
-            if url.startswith(prefix) and (prefix.endswith("/") or url[len(prefix) :][:1] in ("", "/", "?")):
-                return prefix, options
-        return "", NO_OPTIONS
+        fitting = [prefix for prefix in self._options if _is_below(url, prefix)]
+        longest = max(fitting, key=len, default="")
+        return longest, self._options.get(longest, NO_OPTIONS)
+
+
+def _is_below(url: str, prefix: str) -> bool:
+    return url.startswith(prefix) and (prefix.endswith("/") or url[len(prefix) :][:1] in ("", "/", "?"))
 
 
 def normal(url: str) -> str:

@@ -15,7 +15,6 @@ StoreErrors: Final = (BaseError, OSError, ValueError)
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 #: Where clouds hand credentials to their own machines: asked when there are no others.
 _METADATA: Final = ("/latest/api/token", "/latest/meta-data/", "performing token request")
-
 _NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound")
 
 
@@ -28,7 +27,8 @@ def status(error: Exception) -> int | None:
 def explain(error: Exception, kind: Kind, options: StorageOptions) -> SourceError:
     """What to tell the caller; nothing of the error's own words."""
     text, code = str(error), status(error)
-    no_grant = _no_grant(text)
+    refused = isinstance(error, FileNotFoundError | PermissionDeniedError)
+    no_grant = None if refused else _no_grant(text)
     if no_grant is not None:
         return no_grant
     if isinstance(error, FileNotFoundError) or code == 404:  # noqa: PLR2004

@@ -114,7 +114,7 @@ class Stores:
             if not page:
                 return
             for meta in page:
-                yield place.url(meta["path"]), identity_of(meta)
+                yield place.url(url, meta["path"]), identity_of(meta)
 
     def _reach(self, url: str, options: StorageOptions) -> "tuple[Place, str, Connection]":
         scheme = url.partition("://")[0]
