@@ -21,7 +21,7 @@ class Overview:
 
 
 def count_overview(database: Database, assets: AssetsFile, manifest: Manifest) -> Overview:
-    """Count; takes in the order of a second for a million records."""
+    """Count; for a million records of four files in less than a second."""
     sizes = assets.pixel_sizes()
     found: dict[str, tuple[float, ...]] = {}
     for band in manifest.bands:
