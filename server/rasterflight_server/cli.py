@@ -4,6 +4,7 @@ import argparse
 import logging
 import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +23,7 @@ DEFAULT_GRACE = 30.0
 DEFAULT_CACHE = "1GiB"
 DEFAULT_DISK_CACHE_SIZE = "20GiB"
 _INTERRUPTED = 130
+_WIDTH = 80
 _SHOWN_NOTICES = 20
 
 
@@ -60,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_index(subparsers)
     _add_export(subparsers)
+    _add_presets(subparsers)
     _add_check(subparsers)
     _add_serve(subparsers)
     return parser
@@ -84,7 +87,7 @@ def _add_index(subparsers: Any) -> None:
         metavar="SOURCE",
         help="path or URL of STAC (a catalog, an ItemCollection, items one on each line, an API with --search), of a table"
         " (stac-geoparquet, a collection of rasteret, any Parquet or Arrow file with --map, a folder of them), or GeoTIFFs: a"
-        " folder, a path with wildcards in quotes, or a prefix of an object store that ends in /",
+        " folder, a path with wildcards in quotes, or a prefix of an object store that ends in /; none: the archive of --preset",
     )
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="directory of the index; an index in it is replaced"
@@ -106,6 +109,14 @@ def _add_index(subparsers: Any) -> None:
         "--query",
         metavar="SQL",
         help="a DuckDB query that gives a table, for example \"SELECT * FROM 'scenes/*.parquet' WHERE clouds < 20\"",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="TOML with titles, bands, storage and limits, kept as collection.toml of the index",
+    )
+    parser.add_argument(
+        "--preset", metavar="NAME", help="a well-known archive: its configuration, and its STAC API to --search"
     )
     parser.add_argument(
         "--search",
@@ -141,6 +152,8 @@ def _index(options: argparse.Namespace) -> int:
         pattern=options.pattern,
         map=None if options.map is None else parse_map(options.map),
         query=options.query,
+        config=options.config,
+        preset=options.preset,
         assets=options.assets,
         prefer=options.prefer,
         search=None if options.search is None else read_words(options.search),
@@ -185,6 +198,31 @@ def _export(options: argparse.Namespace) -> int:
     print(f"{report.path}: {report.records} records")
     for failure in report.failures:
         print(f"failed: {failure}")
+    return 0
+
+
+def _add_presets(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "presets",
+        help="list configurations of well-known archives",
+        description="List configurations of well-known archives, or print one.",
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="print this one whole")
+    parser.set_defaults(run=_presets)
+
+
+def _presets(options: argparse.Namespace) -> int:
+    from rasterflight_server.ingest.presets import preset_names, preset_text, read_preset
+
+    if options.name is not None:
+        print(preset_text(options.name).decode(), end="")
+        return 0
+    names = preset_names()
+    margin = max(map(len, names)) + 2
+    for name in names:
+        preset = read_preset(name).preset
+        about = textwrap.wrap(preset.about if preset else "", _WIDTH - margin, break_on_hyphens=False)
+        print(name.ljust(margin) + f"\n{'':{margin}}".join(about))
     return 0
 
 

@@ -4,7 +4,8 @@ ServiceError
 ├── RequestError   the caller can mend it
 ├── NoDataError    the request is fine, nothing answers it
 ├── SourceError    a file that the index names cannot be read
-└── BadIndexError  an index on disk cannot be used
+├── BadIndexError  an index on disk cannot be used
+└── ConfigError    the configuration of a collection cannot be used
 """
 
 from rasterflight_protocol import ErrorCode
@@ -77,3 +78,10 @@ class BadIndexError(ServiceError):
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(ErrorCode.INTERNAL, message, hint=hint)
+
+
+class ConfigError(ServiceError):
+    """A configuration holds something that cannot be; meets the operator, not the caller."""
+
+    def __init__(self, message: str, *, field: str = "", collection: str = "", hint: str = "") -> None:
+        super().__init__(ErrorCode.INTERNAL, message, field=field, collection=collection, hint=hint)

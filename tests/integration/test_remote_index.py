@@ -12,9 +12,10 @@ import pytest
 import rasterflight as rf
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.catalog import Collection
+from rasterflight_server.catalog.configuration import Configuration
 from rasterflight_server.catalog.remote import beside, default_cache
 from rasterflight_server.cli import main
-from rasterflight_server.errors import BadIndexError, SourceError
+from rasterflight_server.errors import BadIndexError, ConfigError, SourceError
 from rasterflight_server.ingest import build_index
 from support.http_server import FileServer
 from support.server import ServerProcess
@@ -93,6 +94,29 @@ def test_a_new_snapshot_replaces_the_old(files: FileServer, opened: Callable[[],
     assert {path.parent.name for path in cache.rglob("records.parquet")} == {new.snapshot}
     # Who has it open goes on.
     assert old.assets(0, [0])[0] is not None
+
+
+def test_its_configuration_counts(files: FileServer, opened: Callable[[], Collection]) -> None:
+    plain = opened()
+    assert plain.configuration == Configuration()
+    toml = files.root / "index" / "collection.toml"
+    toml.write_text("title = 'NAIP'\n[bands.band_1]\nnodata = 3")
+    configured = opened()
+    assert configured.configuration.title == "NAIP"
+    assert configured.bands["band_1"].nodatas == ("3",)
+    assert configured.snapshot.startswith(f"{plain.snapshot}-")
+    # Stores say so of what is not there, where the folder may not be listed.
+    files.faults.status["/index/collection.toml"] = 403
+    assert opened().configuration == Configuration()
+
+
+def test_its_configuration_gets_no_secrets(files: FileServer, opened: Callable[[], Collection]) -> None:
+    toml = files.root / "index" / "collection.toml"
+    toml.write_text('[storage."https://elsewhere.example/"]\ntoken_env = "MY_TOKEN"')
+    with pytest.raises(ConfigError, match="an index behind a URL has no use of the secrets here") as caught:
+        opened()
+    assert caught.value.field == 'storage."https://elsewhere.example/".token_env'
+    assert caught.value.hint == "copy the index to the disk of the server, if you trust it"
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"short"), Path.unlink])

@@ -2,20 +2,18 @@
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
 
+from rasterflight._about import TOLD, About
 from rasterflight._collection import Collection
 from rasterflight._connection import Connection, json_object, schema_of
 from rasterflight._requests import Compression
 from rasterflight._server import PrivateServer
 
 _DEFAULT_URL = "grpc://127.0.0.1:8815"
-# what a server says about each collection
-_ABOUT = ("name", "records", "bands", "crs", "extent", "time", "snapshot")
 _COLLECTIONS = pa.schema(
     [
         pa.field("name", pa.utf8(), nullable=False),
@@ -64,7 +62,7 @@ class Client:
             The server does not let this caller in.
         """
         flights = self._connection.list_flights()
-        rows = [_overview(json_object(info.app_metadata, self.url, having=_ABOUT)) for info in flights]
+        rows = [_overview(About.parse(json_object(info.app_metadata, self.url, having=TOLD))) for info in flights]
         return pa.Table.from_pylist(rows, schema=_COLLECTIONS)
 
     def collection(self, name: str) -> Collection:
@@ -76,15 +74,8 @@ class Client:
             There is none of this name (a KeyError); lists what there is.
         """
         info = self._connection.describe(name)
-        about = json_object(info.app_metadata, self.url, having=_ABOUT)
-        return Collection(
-            self._connection,
-            name=name,
-            bands=tuple(band["name"] for band in about["bands"]),
-            schema=schema_of(info, self.url),
-            snapshot=about["snapshot"],
-            owner=self,
-        )
+        about = About.parse(json_object(info.app_metadata, self.url, having=TOLD))
+        return Collection(self._connection, about=about, schema=schema_of(info, self.url), owner=self)
 
     def healthcheck(self) -> dict[str, Any]:
         """Ask the server how it is.
@@ -171,22 +162,14 @@ def local(
     return Client(Connection(server.url, timeout=timeout), server)
 
 
-def _overview(about: dict[str, Any]) -> dict[str, Any]:
-    start, end = about["time"] or (None, None)
+def _overview(about: About) -> dict[str, Any]:
     return {
-        "name": about["name"],
-        "records": about["records"],
-        "bands": [band["name"] for band in about["bands"]],
-        "dtype": [band["dtype"] for band in about["bands"]],
-        "crs": about["crs"],
-        "extent": about["extent"],
-        "start": _time(start),
-        "end": _time(end),
+        "name": about.name,
+        "records": about.records,
+        "bands": [band.name for band in about.bands],
+        "dtype": [band.dtype for band in about.bands],
+        "crs": list(about.crs),
+        "extent": about.extent,
+        "start": about.start,
+        "end": about.end,
     }
-
-
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    time = datetime.fromisoformat(text)
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time

@@ -1,13 +1,14 @@
 """A collection, and the ways to read it."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
 from rasterflight._axes import Assembly
 from rasterflight._combine import Combine, check_combine
 from rasterflight._crs import AUTO
+from rasterflight._extras import need
 from rasterflight._geodataframe import check_columns, read_gdf
 from rasterflight._grids import Values, crs_of, is_given, is_whole
 from rasterflight._lazy import check_lazy, outlines_of
@@ -15,6 +16,7 @@ from rasterflight._like import coordinates_of
 from rasterflight._numpy import read_numpy
 from rasterflight._opening import plan
 from rasterflight._plan import Plan, plan_from
+from rasterflight._plot import plot_footprints
 from rasterflight._pointreads import PointReads
 from rasterflight._requests import (
     Compression,
@@ -32,6 +34,9 @@ from rasterflight._xarray import plan_xarray, read_xarray
 from rasterflight.errors import BadRequestError
 from rasterflight_protocol.v1.read_pb2 import LAYOUT_RECORDS
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 Layout = Literal["chips", "outlines", "records"]
 
 
@@ -40,6 +45,52 @@ class Collection(PointReads):
 
     The read methods share their parameters; they are described at `read`.
     """
+
+    def plot(
+        self,
+        column: str | None = None,
+        *,
+        ax: Any = None,
+        geometries: Any = None,
+        geometry_crs: Any = AUTO,
+        timeout: float | None = None,
+        **style: Any,
+    ) -> "Axes":
+        """Draw the footprints of the records on a map in lon/lat. Needs ``rasterflight[plot]``.
+
+        Footprints on both sides of the antimeridian are drawn side by side. Where footprints lie over one another, they shine
+        through.
+
+        Parameters
+        ----------
+        column
+            Column of the records that colours them: numbers and times along a bar, texts (20 kinds at the most) with a
+            legend. None: all look alike.
+        ax
+            Axes to draw into; None: those of a new figure.
+        geometries, geometry_crs
+            Draw only records whose footprint intersects these, as at `subset`.
+        timeout
+            Seconds; None: that of the connection.
+        **style
+            Of ``matplotlib.collections.PolyCollection``: facecolor, alpha, cmap ...
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ImportError
+            matplotlib or Shapely is not installed; says how to.
+        NoDataFound
+            There is no record, or none with a footprint.
+        BadRequestError
+            There is no such column, or no colour stands for its values.
+        """
+        need("matplotlib", "plot")
+        records = self.records(geometries=geometries, geometry_crs=geometry_crs, timeout=timeout)
+        return plot_footprints(records, column, ax, style)
 
     def plan(
         self,

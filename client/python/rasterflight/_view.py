@@ -6,11 +6,14 @@ from typing import Any, Self, Unpack
 
 import pyarrow as pa
 
+from rasterflight._about import About
 from rasterflight._commongrid import warn_of_crs
 from rasterflight._connection import Connection
 from rasterflight._crs import AUTO
+from rasterflight._description import info_lines, summary_lines
 from rasterflight._geometries import Areas
 from rasterflight._grids import grid_message
+from rasterflight._html import collection_html
 from rasterflight._opening import open_stream
 from rasterflight._progress import Bar
 from rasterflight._requests import (
@@ -48,7 +51,7 @@ class View:
     ----------
     connection
         To the server.
-    name, bands, schema, snapshot
+    about, schema
         As the server tells them.
     owner
         Kept as long as the view: what keeps the server running, if it is a private one.
@@ -60,18 +63,15 @@ class View:
         self,
         connection: Connection,
         *,
-        name: str,
-        bands: tuple[str, ...],
+        about: About,
         schema: pa.Schema,
-        snapshot: str,
         owner: object,
         filters: tuple[Filter, ...] = (),
     ) -> None:
         self._connection = connection
-        self._name = name
-        self._bands = bands
+        self._about = about
+        self._name = about.name
         self._schema = schema
-        self._snapshot = snapshot
         self._owner = owner  # a private server lives as long as a collection of it
         self._filters = filters
 
@@ -83,7 +83,7 @@ class View:
     @property
     def bands(self) -> list[str]:
         """Names of the bands that can be read."""
-        return list(self._bands)
+        return [band.name for band in self._about.bands]
 
     @property
     def schema(self) -> pa.Schema:
@@ -93,11 +93,45 @@ class View:
     @property
     def snapshot(self) -> str:
         """Snapshot of the index when the collection was opened."""
-        return self._snapshot
+        return self._about.snapshot
+
+    @property
+    def title(self) -> str | None:
+        """What the collection is, in a few words; None: its configuration does not say."""
+        return self._about.title
+
+    @property
+    def license(self) -> str | None:
+        """SPDX identifier of the licence, or "other"; None: the configuration does not say."""
+        return self._about.license
+
+    @property
+    def attribution(self) -> str | None:
+        """What to write where the data are shown; None: the configuration does not say."""
+        return self._about.attribution
+
+    def describe(self, encoding: str = "utf-8") -> str:
+        """All that the server tells of the whole collection, as text for 80 columns.
+
+        Parameters
+        ----------
+        encoding
+            The text keeps to characters that it has.
+        """
+        return "\n".join(info_lines(self._about, self._schema.names, encoding))
 
     def __repr__(self) -> str:
-        filters = "".join(f"\n  where {' '.join(str(one).split())}" for one in self._filters)
-        return f"<rasterflight.{type(self).__name__} {self._name!r}, bands {', '.join(self._bands)}{filters}>"
+        title = f" {self._about.title}" if self._about.title else ""
+        lines = [f"<rasterflight.{type(self).__name__} {self._name!r}{title}"]
+        lines += [f"  {line}" for line in summary_lines(self._about, narrowed=bool(self._filters))]
+        lines += [f"  where    {condition}" for condition in self._conditions()]
+        return "\n".join(lines) + ">"
+
+    def _repr_html_(self) -> str:
+        return collection_html(self._about, self._conditions())
+
+    def _conditions(self) -> list[str]:
+        return [" ".join(str(one).split()) for one in self._filters]
 
     def subset(self, *, geometries: Any = None, geometry_crs: Any = AUTO, **filters: Unpack[FilterKeywords]) -> Self:
         """Narrow the collection to some of its records.
@@ -126,10 +160,8 @@ class View:
         added = filter_message(filters, geometries, geometry_crs)
         return type(self)(
             self._connection,
-            name=self._name,
-            bands=self._bands,
+            about=self._about,
             schema=self._schema,
-            snapshot=self._snapshot,
             owner=self._owner,
             filters=self._filters if added is None else (*self._filters, added),
         )

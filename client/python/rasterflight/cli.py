@@ -3,19 +3,17 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
-import pyarrow.compute as pc
-
 from rasterflight._client import Client, connect, local
+from rasterflight._description import span
 from rasterflight._grids import Resampling
 from rasterflight._output import WRITERS, check_output
 from rasterflight._pointfiles import check_samples_output, read_points, write_samples
 from rasterflight._requests import Compression
 from rasterflight._vectors import read_areas
-from rasterflight.errors import CollectionNotFoundError, RasterflightError
+from rasterflight.errors import RasterflightError
 
 _FAILED = 1
 
@@ -123,7 +121,7 @@ def _client(options: argparse.Namespace) -> Client:
 
 def _ls(client: Client, _: argparse.Namespace) -> None:
     rows = [
-        (row["name"], str(row["records"]), _span(row), ",".join(row["bands"]))
+        (row["name"], str(row["records"]), span(row["start"], row["end"]), ",".join(row["bands"]))
         for row in client.collections().to_pylist()
     ]
     head = ("NAME", "RECORDS", "TIME", "BANDS")
@@ -133,25 +131,7 @@ def _ls(client: Client, _: argparse.Namespace) -> None:
 
 
 def _info(client: Client, options: argparse.Namespace) -> None:
-    collection = client.collection(options.name)
-    listed = client.collections()
-    rows = listed.filter(pc.equal(listed["name"], options.name)).to_pylist()
-    if not rows:
-        raise CollectionNotFoundError("the collection is gone", collection=options.name)
-    (row,) = rows
-    facts = {
-        "name": row["name"],
-        "records": row["records"],
-        "time": _span(row),
-        "bands": ", ".join(f"{band} ({dtype})" for band, dtype in zip(row["bands"], row["dtype"], strict=True)),
-        "crs": ", ".join(row["crs"]),
-        "extent": "-" if row["extent"] is None else ", ".join(f"{edge:g}" for edge in row["extent"]),
-        "columns": ", ".join(collection.schema.names),
-        "snapshot": collection.snapshot,
-    }
-    width = max(map(len, facts))
-    for label, value in facts.items():
-        print(f"{label:{width}}  {value}")
+    print(client.collection(options.name).describe(sys.stdout.encoding))
 
 
 def _plan(client: Client, options: argparse.Namespace) -> None:
@@ -206,13 +186,6 @@ def _common_keywords(options: argparse.Namespace) -> dict[str, Any]:
         "ids": options.ids,
         "where": options.where,
     }
-
-
-def _span(row: dict[str, Any]) -> str:
-    def day(time: datetime | None) -> str:
-        return "-" if time is None else time.date().isoformat()
-
-    return f"{day(row['start'])} to {day(row['end'])}"
 
 
 def _comma_separated(text: str) -> list[str]:

@@ -1,6 +1,6 @@
 """The files of a record, by number."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -10,9 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from affine import Affine
 
+from rasterflight_server.catalog.configuration import BandConfig
 from rasterflight_server.catalog.format import ASSETS, ASSETS_BATCH, ASSETS_SCHEMA, NONE, PROFILES, TILES
 from rasterflight_server.catalog.ipc import MappedRows, values
 from rasterflight_server.catalog.manifest import Manifest
+from rasterflight_server.catalog.overrides import override_profile
 from rasterflight_server.catalog.profiles import load_profiles
 from rasterflight_server.catalog.tiles import TilesFile
 from rasterflight_server.errors import BadIndexError
@@ -49,6 +51,8 @@ class AssetsFile:
         Manifest of the index.
     absolute
         Makes of a relative href a path or URL.
+    bands
+        What the configuration says of bands, by name.
 
     Raises
     ------
@@ -56,13 +60,19 @@ class AssetsFile:
         A file is missing or damaged.
     """
 
-    def __init__(self, directory: Path, manifest: Manifest, absolute: Callable[[str], str]) -> None:
+    def __init__(
+        self, directory: Path, manifest: Manifest, absolute: Callable[[str], str], bands: Mapping[str, BandConfig]
+    ) -> None:
         self._rows = MappedRows(directory / ASSETS, ASSETS_SCHEMA, ASSETS_BATCH, _columns)
         self._tiles = TilesFile(directory / TILES)
         self._profiles = _profiles(directory / PROFILES)
         self._slots = manifest.slots
         self._crs = [crs.name for crs in manifest.crs]
         self._from_relative = absolute
+        said = [tuple(map(bands.get, slot.bands)) for slot in manifest.slots]
+        self._said = [bands if any(bands) else None for bands in said]
+        # A profile that files share stays one object, by slot and number.
+        self._overridden: dict[tuple[int, int], Profile] = {}
 
     def get(self, record: int, slot: int) -> Asset | None:
         """Return the file in one slot of one record; None where the record has none."""
@@ -81,11 +91,35 @@ class AssetsFile:
             key=self._slots[slot].key,
             href=self._absolute(columns.href[i].as_py()),
             identity=_identity(columns, i),
-            profile=self._profiles[profile],
+            profile=self._profile(slot, profile),
             grid=grid,
             tile_ranges=partial(_tile_ranges, self._tiles, columns.first_tiles_row.item(i)),
             tags=columns.tags[i].as_py() or "",
         )
+
+    def pixel_sizes(self) -> list[dict[float, int]]:
+        """By slot: widths of pixels, in units of their CRS, and how many files have them."""
+        found: list[dict[float, int]] = [{} for _ in self._slots]
+        row = 0
+        for columns in self._rows.views():
+            rows = np.arange(row, row + len(columns.profile))
+            row += len(rows)
+            sizes = np.hypot(columns.transform[0], columns.transform[3])
+            there = columns.profile != NONE
+            table = pa.table({"slot": (rows % len(self._slots))[there], "size": sizes[there]})
+            counted = table.group_by(["slot", "size"]).aggregate([([], "count_all")])
+            for slot, size, count in zip(*(column.to_pylist() for column in counted.columns), strict=True):
+                found[slot][size] = found[slot].get(size, 0) + count
+        return found
+
+    def _profile(self, slot: int, number: int) -> Profile:
+        said = self._said[slot]
+        if said is None:
+            return self._profiles[number]
+        found = self._overridden.get((slot, number))
+        if found is None:
+            found = self._overridden.setdefault((slot, number), override_profile(self._profiles[number], said))
+        return found
 
     def _absolute(self, href: str) -> str:
         return href if href.startswith("/") or "://" in href else self._from_relative(href)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -18,6 +18,7 @@ import shapely
 from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1.read_pb2 import Filter
 from rasterflight_server.catalog.assets import AssetsFile
+from rasterflight_server.catalog.configuration import Configuration
 from rasterflight_server.catalog.cql2 import where_condition
 from rasterflight_server.catalog.cql2_columns import Columns
 from rasterflight_server.catalog.cql2_spatial import Footprints
@@ -33,7 +34,9 @@ from rasterflight_server.catalog.filters import (
 from rasterflight_server.catalog.format import RECORDS
 from rasterflight_server.catalog.ids import Ids
 from rasterflight_server.catalog.manifest import BandEntry, Manifest
-from rasterflight_server.catalog.remote import beside, default_cache, fetch_index
+from rasterflight_server.catalog.overrides import override_manifest
+from rasterflight_server.catalog.overview import Overview, count_overview
+from rasterflight_server.catalog.remote import beside, default_cache, fetch_configuration, fetch_index
 from rasterflight_server.catalog.search import Search
 from rasterflight_server.catalog.zones import Ints
 from rasterflight_server.errors import BadIndexError, RequestError
@@ -49,15 +52,20 @@ _HITS: Final = ("row", "id", "datetime", "geometry", "xmin", "ymin", "xmax", "ym
 class Collection:
     """One snapshot of an index, open for any number of threads. Made by ``Collection.open``."""
 
-    def __init__(self, manifest: Manifest, folder: Path, absolute: Callable[[str], str]) -> None:
-        self.manifest = manifest
-        self._assets = AssetsFile(folder, manifest, absolute)
+    def __init__(
+        self, manifest: Manifest, folder: Path, absolute: Callable[[str], str], configuration: Configuration
+    ) -> None:
+        #: What the index says, and the configuration where it says otherwise.
+        self.manifest = override_manifest(manifest, configuration)
+        #: What people say of it.
+        self.configuration = configuration
+        self._assets = AssetsFile(folder, manifest, absolute, configuration.bands)
         self._database = Database(folder / RECORDS)
         self._search = Search(self._database)
         self._ids = Ids(self._database)
         self._has_clouds = has_cloud_cover(self._database.schema)
         #: Bands by their own names, in the order of the index.
-        self.bands: Mapping[str, BandEntry] = MappingProxyType({band.name: band for band in manifest.bands})
+        self.bands: Mapping[str, BandEntry] = MappingProxyType({band.name: band for band in self.manifest.bands})
         self._crs = {crs.name: (crs.wkt, crs.projjson) for crs in manifest.crs}
 
     @classmethod
@@ -79,12 +87,14 @@ class Collection:
             It is not an index, is damaged, or is too new for this server.
         SourceError
             A file of an index behind a URL cannot be fetched.
+        ConfigError
+            Its configuration cannot be used; says why.
         """
         tried = ""
         for _ in range(_OPEN_TRIES):
-            manifest, folder, absolute = _locate(str(path), cache)
+            manifest, folder, absolute, configuration = _locate(str(path), cache)
             try:
-                return cls(replace(manifest, name=name or manifest.name), folder, absolute)
+                return cls(replace(manifest, name=name or manifest.name), folder, absolute, configuration)
             except BadIndexError:
                 # A rebuild removes the old snapshot after the new manifest is in place.
                 if manifest.snapshot == tried:
@@ -99,13 +109,19 @@ class Collection:
 
     @property
     def snapshot(self) -> str:
-        """Id of the index version; a rebuild with another outcome has another."""
-        return self.manifest.snapshot
+        """Id of what reads answer: another after a rebuild with another outcome, and when bands are configured otherwise."""
+        digest = self.configuration.digest(self.bands)
+        return f"{self.manifest.snapshot}-{digest}" if digest else self.manifest.snapshot
 
     @property
     def records_schema(self) -> pa.Schema:
         """Schema of the records layout: ``rasterflight_protocol.records_schema`` with the collection's own columns."""
         return self._database.schema
+
+    @cached_property
+    def overview(self) -> Overview:
+        """Counts over all records; made when first asked for."""
+        return count_overview(self._database, self._assets, self.manifest)
 
     def summary(self) -> dict[str, Any]:
         """Facts for listings: name, snapshot, records, bands ``{name: dtype}``, crs names, extent, time_range.
@@ -242,13 +258,14 @@ class Collection:
         return rows
 
 
-def _locate(path: str, cache: Path | None) -> tuple[Manifest, Path, Callable[[str], str]]:
-    """The manifest of an index, the folder of its snapshot, and what makes relative hrefs absolute."""
+def _locate(path: str, cache: Path | None) -> tuple[Manifest, Path, Callable[[str], str], Configuration]:
+    """The manifest of an index, the folder of its snapshot, what makes relative hrefs absolute, and the configuration."""
     if is_remote(path):
-        return *fetch_index(path, cache or default_cache()), partial(beside, path)
+        return *fetch_index(path, cache or default_cache()), partial(beside, path), fetch_configuration(path)
     directory = Path(path).resolve()
     manifest = Manifest.read(directory)
-    return manifest, directory / manifest.snapshot, partial(os.path.join, directory.parent)
+    absolute = partial(os.path.join, directory.parent)
+    return manifest, directory / manifest.snapshot, absolute, Configuration.read(directory)
 
 
 def _intersecting(table: pa.Table, boxes: Sequence[Box]) -> pa.Table:

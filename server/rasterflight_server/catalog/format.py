@@ -3,6 +3,7 @@
 ::
 
     DIR/manifest.json               what the index is, and which snapshot is the current one; replaced last
+    DIR/collection.toml             what people say of it; stays through rebuilds, see ``catalog.configuration``
     DIR/<snapshot>/records.parquet  GeoParquet, a row per record; its position is the record's number
                    assets.arrow     a row per (record, slot): record number * slots + slot
                    tiles.arrow      a row per (asset, level): where the tiles lie in the file

@@ -1,6 +1,6 @@
 """Rows of a memory-mapped Arrow file, by number."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -47,6 +47,11 @@ class MappedRows(Generic[View]):
         self._view = view
         # Filled as batches are met. Two threads may fill a place twice, with equal values.
         self._views: list[View | None] = [None] * self._reader.num_record_batches
+
+    def views(self) -> Iterator[View]:
+        """Views of all batches, in order."""
+        for number in range(len(self._views)):
+            yield self.locate(number * self._batch_rows)[0]
 
     def locate(self, row: int) -> tuple[View, int]:
         """View of the batch that a row is in, and the row's number there."""

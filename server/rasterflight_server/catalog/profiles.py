@@ -27,6 +27,8 @@ def load_profiles(text: str | bytes) -> list[Profile]:
 
 def _document(profile: Profile) -> dict[str, Any]:
     document = asdict(profile)
+    for band in document["bands"]:
+        del band["nodata"], band["classes"]  # never set where an index is written
     for level in (*document["levels"], *document["masks"]):
         if level["jpeg_tables"] is not None:
             level["jpeg_tables"] = b64encode(level["jpeg_tables"]).decode()

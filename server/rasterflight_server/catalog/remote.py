@@ -19,9 +19,10 @@ from typing import Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from rasterflight_protocol import ErrorCode
+from rasterflight_server.catalog.configuration import CONFIGURATION, Configuration
 from rasterflight_server.catalog.format import ASSETS, MANIFEST, PROFILES, RECORDS, TILES
 from rasterflight_server.catalog.manifest import Manifest
-from rasterflight_server.errors import BadIndexError, SourceError
+from rasterflight_server.errors import BadIndexError, ConfigError, SourceError
 from rasterflight_server.store import open_source, read_whole
 
 _FILES: Final = (PROFILES, ASSETS, RECORDS, TILES)
@@ -37,6 +38,8 @@ _HINTS: Final = {
     ErrorCode.SOURCE_CORRUPT: "copy the index there again",
     ErrorCode.SOURCE_UNAVAILABLE: "try again later",
 }
+#: Storage options that send a secret of this machine to where the configuration says.
+_SECRETS: Final = frozenset(["token_env", "token_file", "profile"])
 _PART: Final = 8 << 20
 #: Parts that are fetched at a time, and held in memory.
 _TOGETHER: Final = 8
@@ -90,6 +93,35 @@ def fetch_index(url: str, cache: Path) -> tuple[Manifest, Path]:
             hint="name a folder that can be written by --index-cache",
         ) from None
     return manifest, folder
+
+
+def fetch_configuration(url: str) -> Configuration:
+    """Fetch the configuration of an index; without one, or where it may not be read, all is as the index says.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be used, or its storage options use secrets of this machine.
+    SourceError
+        It cannot be fetched now.
+    """
+    name = _label(url)
+    try:
+        text = read_whole(_child(url, CONFIGURATION))
+    except SourceError as error:
+        # Stores say of a file that is not there that it is forbidden, where the folder may not be listed.
+        if error.code in (ErrorCode.SOURCE_NOT_FOUND, ErrorCode.SOURCE_FORBIDDEN):
+            return Configuration()
+        raise _named(error, name, CONFIGURATION) from None
+    found = Configuration.parse(text, f"{CONFIGURATION} of {name!r}")
+    for prefix, options in found.storage.items():
+        for option in _SECRETS & options.keys():
+            raise ConfigError(
+                f'{CONFIGURATION} of {name!r}: storage."{prefix}".{option}: an index behind a URL has no use of the secrets here',
+                field=f'storage."{prefix}".{option}',
+                hint="copy the index to the disk of the server, if you trust it",
+            )
+    return found
 
 
 def beside(url: str, path: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from types import FrameType
 
 from rasterflight_server.catalog import Collection
+from rasterflight_server.catalog.storage import storage_options
 from rasterflight_server.flight.arenas import limit_arenas
 from rasterflight_server.flight.listen import Listen
 from rasterflight_server.flight.options import ServeOptions
@@ -49,8 +50,9 @@ def serve(collections: Mapping[str, str], location: str, options: ServeOptions) 
     limit_arenas()
     listen = Listen.parse(location)
     telemetry = Telemetry()
-    stores = Stores(cache=options.make_disk_cache(telemetry))
     opened = {name: Collection.open(path, name=name, cache=options.index_cache) for name, path in collections.items()}
+    storage = storage_options({name: collection.configuration for name, collection in opened.items()})
+    stores = Stores(storage, cache=options.make_disk_cache(telemetry))
     service = Service(opened, telemetry, stores, cache_bytes=options.cache_bytes, crew=options.crew)
     for collection in opened.values():
         warm_up(collection)

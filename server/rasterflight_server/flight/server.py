@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.flight as fl
@@ -22,6 +21,7 @@ from rasterflight_server.flight.boundary import guard
 from rasterflight_server.flight.calls import CallFactory, caller, request_id
 from rasterflight_server.flight.exchange import PointsExchange
 from rasterflight_server.flight.service import Service, is_outlines, is_records, shard_requests
+from rasterflight_server.flight.summary import summary
 from rasterflight_server.flight.uploads import receive_areas
 from rasterflight_server.plan.estimate import estimate, estimate_outlines, estimate_points
 from rasterflight_server.plan.planner import ReadPlan
@@ -146,7 +146,7 @@ class FlightServer(fl.FlightServerBase):
             total_records=collection.manifest.records,
             total_bytes=-1,
             ordered=True,
-            app_metadata=json.dumps(_summary(collection)).encode(),
+            app_metadata=json.dumps(summary(collection)).encode(),
         )
 
     def _records_info(self, collection: Collection, request: Request, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
@@ -175,34 +175,6 @@ def _check(context: fl.ServerCallContext) -> Callable[[], None]:
 
 def _writing(request: Request) -> pa.ipc.IpcWriteOptions:
     return pa.ipc.IpcWriteOptions(compression=request.compression)
-
-
-def _summary(collection: Collection) -> dict[str, Any]:
-    """What listings show of a collection."""
-    manifest = collection.manifest
-    return {
-        "name": collection.name,
-        "snapshot": collection.snapshot,
-        "records": manifest.records,
-        "bands": [
-            {
-                "name": band.name,
-                "aliases": band.aliases,
-                "dtype": band.dtypes[0],
-                "nodata": band.nodatas[0],
-                "scale": band.scale,
-                "offset": band.offset,
-                "unit": band.unit,
-                "description": band.description,
-                "colorinterp": band.colorinterp,
-                "categories": band.categories,
-            }
-            for band in manifest.bands
-        ],
-        "crs": [crs.name for crs in manifest.crs],
-        "extent": manifest.extent,
-        "time": manifest.time_range,
-    }
 
 
 def _chips_info(whole: ReadPlan, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:

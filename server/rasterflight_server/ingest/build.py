@@ -11,12 +11,16 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from rasterflight_protocol import ErrorCode
+from rasterflight_server.catalog.configuration import Configuration
+from rasterflight_server.catalog.storage import storage_options
 from rasterflight_server.errors import RequestError, SourceError
 from rasterflight_server.ingest.bands import NamedAsset, name_bands
+from rasterflight_server.ingest.configure import config_text, put_configuration
 from rasterflight_server.ingest.conflicts import find_conflicts
 from rasterflight_server.ingest.find import SourceOptions, find_records, source_label
 from rasterflight_server.ingest.header import Header, read_header
 from rasterflight_server.ingest.location import locate
+from rasterflight_server.ingest.presets import archive_source
 from rasterflight_server.ingest.registry import Registry
 from rasterflight_server.ingest.snapshot import SnapshotBuilder, check_target
 from rasterflight_server.ingest.sources import AssetSource, Failure, Notice, RecordSource
@@ -58,6 +62,8 @@ def build_index(
     pattern: str | None = None,
     map: Mapping[str, str] | None = None,  # noqa: A002 - named as on the command line
     query: str | None = None,
+    config: str | Path | None = None,
+    preset: str | None = None,
     assets: Sequence[str] = (),
     prefer: str | None = None,
     search: Mapping[str, Any] | None = None,
@@ -88,6 +94,10 @@ def build_index(
         For tables: ``id``, ``datetime``, ``geometry`` or the name of a band -> column; all others become properties.
     query
         A DuckDB query that gives a further table; it may read whatever the user may.
+    config
+        A TOML file that becomes the collection's configuration, see ``Configuration``; None: the one that it has stays.
+    preset
+        Name of a preset that becomes its configuration instead; where no source is given, also the archive to search.
     assets
         For STAC, also as a table: keys of the assets to take; none: all that are data.
     prefer
@@ -97,7 +107,7 @@ def build_index(
     jobs
         Files that are read at a time.
     stores
-        Where files are opened; None: without options.
+        Where files are opened; None: as the configuration says.
     progress
         Show a bar on stderr when that is a terminal.
     on_failure
@@ -109,11 +119,16 @@ def build_index(
         A parameter cannot be used, or there is nothing that can be indexed.
     SourceError
         A source cannot be read.
+    ConfigError
+        The configuration cannot be used. Where it does not fit the bands that were found, the index is built nevertheless.
     """
     check_target(Path(out), name)
+    configuration = config_text(config, preset, Path(out))
+    if stores is None:
+        said = Configuration() if configuration is None else Configuration.parse(configuration)
+        stores = Stores(storage_options({name: said}))
     if jobs < 1:
         raise RequestError(ErrorCode.BAD_REQUEST, f"jobs is at least 1, got {jobs}", field="jobs")
-    stores = stores or Stores()
     failures: list[Failure] = []
 
     def fail(failure: Failure) -> None:
@@ -122,11 +137,16 @@ def build_index(
             on_failure(failure)
 
     sources = _sources(source, query)
+    choice = AssetChoice(tuple(assets), prefer)
+    if preset is not None and not sources:
+        archive, search, keys = archive_source(preset, search)
+        choice = choice if choice.keys else AssetChoice(keys, prefer, expected=False)
+        sources = [archive]
     options = SourceOptions(
         pattern=pattern,
         map=map,
         stores=stores,
-        assets=AssetChoice(tuple(assets), prefer),
+        assets=choice,
         search=None if search is None else StacQuery.of(search),
         jobs=jobs,
     )
@@ -140,9 +160,10 @@ def build_index(
                 bar.update()
         if not indexer.records:
             raise _nothing(failures)
-        manifest = snapshot.finish(
-            name, ", ".join(source_label(each) for each in sources), indexer.records, indexer.registry
-        )
+        labels = ", ".join(source_label(each) for each in sources)
+        manifest = snapshot.finish(name, labels, indexer.records, indexer.registry)
+        if configuration is not None:
+            put_configuration(Path(out), configuration, manifest)
     return BuildReport(
         name=name,
         path=Path(out),

@@ -35,6 +35,8 @@ class ExportReport:
 def export_index(directory: str | Path, to: str, out: str | Path) -> ExportReport:
     """Write the records of an index in another form; no raster is opened.
 
+    It says what the files and their catalog say; what the configuration says of bands goes with ``collection.toml`` alone.
+
     Parameters
     ----------
     directory

@@ -27,7 +27,7 @@ class SlotAsset(NamedTuple):
 
 
 class IndexRows:
-    """A snapshot of an index, to be gone through once.
+    """A snapshot of an index, to be gone through once: what the index says, whatever its configuration says of the bands.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class IndexRows:
         directory = directory.resolve()
         self.manifest = Manifest.read(directory)
         snapshot = directory / self.manifest.snapshot
-        self._assets = AssetsFile(snapshot, self.manifest, partial(os.path.join, directory.parent))
+        self._assets = AssetsFile(snapshot, self.manifest, partial(os.path.join, directory.parent), {})
         #: What its files have in common.
         self.profiles: list[Profile] = load_profiles((snapshot / PROFILES).read_bytes())
         try:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import shapely
 
 from rasterflight_protocol import ErrorCode
+from rasterflight_server.catalog.configuration import CONFIGURATION
 from rasterflight_server.catalog.format import ASSETS, MANIFEST, PROFILES, RECORDS, TILES
 from rasterflight_server.catalog.manifest import Manifest, is_index
 from rasterflight_server.catalog.profiles import dump_profiles
@@ -54,7 +55,7 @@ def check_target(out: Path, name: str) -> None:
         )
     if out.exists() and not out.is_dir():
         raise _occupied(out, "it is a file")
-    if out.is_dir() and not is_index(out) and {entry.name for entry in out.iterdir()} - {_BUILDING}:
+    if out.is_dir() and not is_index(out) and {entry.name for entry in out.iterdir()} - {_BUILDING, CONFIGURATION}:
         raise _occupied(out, "it is a directory with other things in it")
 
 

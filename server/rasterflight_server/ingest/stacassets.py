@@ -35,6 +35,8 @@ class AssetChoice:
     keys: tuple[str, ...] = ()
     #: Scheme of the URL to take where an asset has several (extension ``alternate``): "s3", "https"; None: the asset's own.
     prefer: str | None = None
+    #: Each key is in some item; False: no matter if not.
+    expected: bool = True
 
 
 ALL_DATA: Final = AssetChoice()

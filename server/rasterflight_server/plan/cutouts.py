@@ -53,12 +53,16 @@ class BandSource:
     @property
     def is_classes(self) -> bool:
         """Values are names rather than amounts, so that there is nothing between two of them."""
+        if np.dtype(self.level.dtype).kind == "c":
+            return True
+        if self.meta.classes is not None:
+            return self.meta.classes
         paletted = self.sample == 0 and self.asset.profile.colormap is not None
-        return paletted or self.meta.categories is not None or np.dtype(self.level.dtype).kind == "c"
+        return paletted or self.meta.categories is not None
 
     @property
     def meta(self) -> BandMeta:
-        """What the file says about the band."""
+        """What the file, or the configuration of the collection, says about the band."""
         return self.asset.profile.bands[self.sample]
 
     @property
@@ -66,7 +70,7 @@ class BandSource:
         """What pixels without a valid one become when they are resampled, in that type; None: 0."""
         if self.made:
             return np.nan
-        nodata = self.asset.profile.nodata
+        nodata = self.asset.profile.nodata_of(self.sample)
         return None if nodata is None else nodata_pixel(nodata, self.level.dtype)
 
     @property
@@ -87,7 +91,7 @@ class BandSource:
     @property
     def nodata(self) -> str | None:
         """Nodata of the result, as ``nodata_pixel`` takes it; None: it has none."""
-        return "nan" if self.scaled or self.made else self.asset.profile.nodata
+        return "nan" if self.scaled or self.made else self.asset.profile.nodata_of(self.sample)
 
     @property
     def itemsize(self) -> int:
@@ -138,9 +142,14 @@ class GridCut:
         return sum(band.itemsize for band in self.bands)
 
     @property
+    def pixels(self) -> int:
+        """Pixels of all windows, in one band."""
+        return int((self.windows[:, 2] * self.windows[:, 3]).sum())
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all pixels in all windows."""
-        return int((self.windows[:, 2] * self.windows[:, 3]).sum()) * self.pixel_bytes
+        return self.pixels * self.pixel_bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,11 +9,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rasterflight_protocol import BandField, ErrorCode
+from rasterflight_protocol.v1.read_pb2 import LAYOUT_CHIPS
 from rasterflight_server.catalog import BandEntry, Collection
 from rasterflight_server.errors import RequestError, ServiceError
 from rasterflight_server.plan.bandfields import band_fields
 from rasterflight_server.plan.blocks import block_windows
 from rasterflight_server.plan.cutouts import BandSource, Record, RecordCut
+from rasterflight_server.plan.limits import check_geometries, check_limit
 from rasterflight_server.plan.nothing import no_pixels, no_records
 from rasterflight_server.plan.placing import cut_out
 from rasterflight_server.plan.regrid import Regrid, whole_cuts
@@ -44,6 +46,11 @@ class ReadPlan:
     def nbytes(self) -> int:
         """Bytes of pixels."""
         return sum(record.nbytes for record in self.records)
+
+    @cached_property
+    def pixels(self) -> int:
+        """Pixels in all bands."""
+        return sum(cut.pixels * len(cut.bands) for record in self.records for cut in record.cuts)
 
     @cached_property
     def chips(self) -> int:
@@ -88,14 +95,17 @@ def plan_read(collection: Collection, request: Request) -> ReadPlan:
     Raises
     ------
     RequestError
-        A band, filter or geometry that does not fit the collection.
+        A band, filter or geometry that does not fit the collection. LIMIT_EXCEEDED: more than the collection gives at
+        a time.
     NoDataError
         The answer would be empty; says which step emptied it.
     """
     entries = [collection.resolve_band(name) for name in request.bands]
+    check_geometries(collection, request)
     selection = select(collection, request)
     if not len(selection.hits):
         raise no_records(collection, request)
+    check_limit(collection, "records", len(selection.hits))
     found = list(_find_bands(collection, request, entries, selection.hits))
     regrid = _regrid(request, found)
     areas = [_NO_AREAS] * len(found) if selection.areas is None else selection.areas
@@ -103,7 +113,12 @@ def plan_read(collection: Collection, request: Request) -> ReadPlan:
     if not records:
         raise no_pixels(collection, request, entries, selection.hits)
     facts, levels = (None, {}) if regrid is None else (regrid.facts(), regrid.levels())
-    return ReadPlan(request, collection, records, band_fields(request, records), facts, levels)
+    plan = ReadPlan(request, collection, records, band_fields(request, records), facts, levels)
+    check_limit(collection, "chips", plan.chips)
+    if request.layout == LAYOUT_CHIPS:
+        check_limit(collection, "pixels", plan.pixels)
+        check_limit(collection, "bytes", plan.nbytes)
+    return plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,10 @@ def witnesses(profile: Profile, sample: int, number: int = 0) -> tuple[Witness, 
         Empty: all pixels are valid.
     """
     dtype = profile.levels[0].dtype
+    nodata = profile.nodata_of(sample)
+    if nodata is not None and nodata == profile.bands[sample].nodata:
+        # The configuration has the last word.
+        return (Witness(number, sample, nodata_pixel(nodata, dtype)),)
     if profile.masks:
         mask = mask_of(profile, number) if number else len(profile.levels)
         assert mask is not None
@@ -46,8 +50,8 @@ def witnesses(profile: Profile, sample: int, number: int = 0) -> tuple[Witness, 
     if profile.nodata_values is not None:
         values = enumerate(profile.nodata_values)
         return tuple(Witness(number, other, nodata_pixel(value, dtype)) for other, value in values)
-    if profile.nodata is not None:
-        return (Witness(number, sample, nodata_pixel(profile.nodata, dtype)),)
+    if nodata is not None:
+        return (Witness(number, sample, nodata_pixel(nodata, dtype)),)
     last = len(profile.bands) - 1
     has_alpha = last + 1 in _WITH_ALPHA and profile.bands[last].colorinterp == "alpha" and dtype in _ALPHA_DTYPES
     return (Witness(number, last, np.dtype(dtype).type(0)),) if has_alpha and sample != last else ()

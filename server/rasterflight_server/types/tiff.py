@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ from rasterflight_server.types.grid import Grid
 
 _UNCOMPRESSED = 1
 _NO_PREDICTOR = 1
+
+#: ``BandMeta.nodata`` of a band that has none, whatever its files say.
+NO_NODATA: Final = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,11 @@ class BandMeta:
     colorinterp: str | None = None
     #: Names of pixel values, from the catalog.
     categories: Categories | None = None
+    # What the configuration of the collection says instead of the file; not in the index.
+    #: As ``Profile.nodata``, or "none": the band has none.
+    nodata: str | None = None
+    #: Values are names rather than amounts.
+    classes: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +152,11 @@ class Profile:
     nodata_values: tuple[str, ...] | None = None
     #: Colour table of the first sample.
     colormap: Colormap | None = None
+
+    def nodata_of(self, sample: int) -> str | None:
+        """Nodata of a sample, as ``nodata_pixel`` takes it: by the configuration, else by the file; None: it has none."""
+        said = self.bands[sample].nodata
+        return self.nodata if said is None else None if said == NO_NODATA else said
 
     def level(self, number: int) -> Level:
         """Level by number, the masks counted after the levels of the image."""
