@@ -1,7 +1,7 @@
 """Bytes of files, wherever they lie."""
 
 from rasterflight_server.store.opening import is_remote, open_source, read_whole
-from rasterflight_server.store.readahead import ReadAhead
+from rasterflight_server.store.readahead import Prefix, ReadAhead
 from rasterflight_server.store.source import Data, Source
 
-__all__ = ["Data", "ReadAhead", "Source", "is_remote", "open_source", "read_whole"]
+__all__ = ["Data", "Prefix", "ReadAhead", "Source", "is_remote", "open_source", "read_whole"]
