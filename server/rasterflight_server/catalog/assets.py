@@ -22,10 +22,10 @@ class _Columns(NamedTuple):
     """Columns of one batch, ready for lookups: views for numbers, Arrow arrays for the rest."""
 
     href: pa.Array
+    size: pa.Array
     etag: pa.Array
     mtime_ns: pa.Array
     tags: pa.Array
-    size: npt.NDArray[np.int64]
     profile: npt.NDArray[np.int32]
     crs: npt.NDArray[np.int32]
     width: npt.NDArray[np.int32]
@@ -76,7 +76,7 @@ class AssetsFile:
         return Asset(
             key=self._slots[slot].key,
             href=self._absolute(columns.href[i].as_py()),
-            identity=Identity(int(columns.size[i]), columns.mtime_ns[i].as_py(), columns.etag[i].as_py()),
+            identity=_identity(columns, i),
             profile=self._profiles[profile],
             grid=grid,
             tile_ranges=partial(_tile_ranges, self._tiles, int(columns.first_tiles_row[i])),
@@ -87,6 +87,11 @@ class AssetsFile:
         return href if href.startswith("/") or "://" in href else f"{self._base}/{href}"
 
 
+def _identity(columns: _Columns, i: int) -> Identity | None:
+    size = columns.size[i].as_py()
+    return None if size is None else Identity(size, columns.mtime_ns[i].as_py(), columns.etag[i].as_py())
+
+
 def _tile_ranges(tiles: TilesFile, first: int, level: int) -> TileRanges:
     return tiles.ranges(first + level)
 
@@ -94,10 +99,10 @@ def _tile_ranges(tiles: TilesFile, first: int, level: int) -> TileRanges:
 def _columns(batch: pa.RecordBatch) -> _Columns:
     return _Columns(
         href=batch.column("href"),
+        size=batch.column("size"),
         etag=batch.column("etag"),
         mtime_ns=batch.column("mtime_ns"),
         tags=batch.column("tags"),
-        size=values(batch.column("size"), np.int64),
         profile=values(batch.column("profile"), np.int32),
         crs=values(batch.column("crs"), np.int32),
         width=values(batch.column("width"), np.int32),

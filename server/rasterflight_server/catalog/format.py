@@ -34,6 +34,7 @@ ASSETS_SCHEMA: Final = pa.schema(
     [
         # Relative to the folder that the index lies in, so that files and index can move together; else absolute, or a URL.
         pa.field("href", pa.large_utf8()),
+        # Null: not known, as for files that were never opened.
         pa.field("size", pa.int64()),
         pa.field("mtime_ns", pa.int64()),
         pa.field("etag", pa.utf8()),

@@ -152,7 +152,7 @@ def _read(records: Iterable[RecordSource], pool: ThreadPoolExecutor, jobs: int) 
     pending: deque[_Pending] = deque()
     files = 0
     for record in records:
-        pending.append((record, [pool.submit(_header, asset.href) for asset in record.assets]))
+        pending.append((record, [pool.submit(_header, asset) for asset in record.assets]))
         files += len(record.assets)
         while files > jobs * _AHEAD_PER_JOB and len(pending) > 1:
             files -= len(pending[0][1])
@@ -160,8 +160,10 @@ def _read(records: Iterable[RecordSource], pool: ThreadPoolExecutor, jobs: int) 
     yield from pending
 
 
-def _header(href: str) -> Header:
-    with open_source(href) as source:
+def _header(asset: AssetSource) -> Header:
+    if asset.header is not None:
+        return asset.header
+    with open_source(asset.href) as source:
         return read_header(source)
 
 

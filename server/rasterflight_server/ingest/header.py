@@ -26,7 +26,8 @@ _MAX_HEADER_BYTES: Final = 64 * 2**20
 class Header:
     """What a file says about itself."""
 
-    identity: Identity
+    #: None: whoever read the header did not keep it.
+    identity: Identity | None
     profile: Profile
     #: The transform is the identity where the file has none.
     grid: Grid

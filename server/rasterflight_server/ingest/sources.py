@@ -9,6 +9,7 @@ from affine import Affine
 from shapely.geometry.base import BaseGeometry
 
 from rasterflight_protocol import Categories
+from rasterflight_server.ingest.header import Header
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class AssetSource:
     #: Georeference for files without.
     crs: str | None = None
     transform: Affine | None = None
+    #: What is known already; the file is then not opened.
+    header: Header | None = None
 
 
 @dataclass(frozen=True, slots=True)

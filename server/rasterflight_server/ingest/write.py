@@ -32,7 +32,7 @@ class IndexedAsset:
 
     #: As it is to be stored: relative where the file and the index may move together.
     href: str
-    identity: Identity
+    identity: Identity | None
     grid: Grid
     numbers: Numbers
     first_tiles_row: int
@@ -146,11 +146,12 @@ def _asset_rows(records: Iterable[IndexedRecord], slots: int) -> Iterator[dict[s
 
 
 def _asset_row(asset: IndexedAsset) -> dict[str, Any]:
+    identity = asset.identity
     return {
         "href": clean_text(asset.href),
-        "size": asset.identity.size,
-        "mtime_ns": asset.identity.mtime_ns,
-        "etag": asset.identity.etag,
+        "size": identity and identity.size,
+        "mtime_ns": identity and identity.mtime_ns,
+        "etag": identity and identity.etag,
         "profile": asset.numbers.profile,
         "crs": asset.numbers.crs,
         "width": asset.grid.width,

@@ -169,7 +169,8 @@ class Asset:
     key: str
     #: Absolute path or URL.
     href: str
-    identity: Identity
+    #: None: not known; reads are then held against nothing.
+    identity: Identity | None
     profile: Profile
     grid: Grid
     #: Level number, as ``Profile.level`` counts -> where its tiles are; looked up when asked for.
