@@ -15,7 +15,6 @@ from rasterflight_server.errors import RequestError, ServiceError
 if TYPE_CHECKING:
     from rasterflight_server.ingest import BuildReport
 
-DEFAULT_JOBS = 16
 DEFAULT_LISTEN = "grpc://127.0.0.1:8815"
 DEFAULT_GRACE = 30.0
 _INTERRUPTED = 130
@@ -46,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f'error: the package {error.name!r} is missing (pip install "rasterflight[server]")', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        kept = ": what was read is kept, the same command goes on from there"
+        print(f"interrupted{kept if options.run in (_index, _update) else ''}", file=sys.stderr)
         return _INTERRUPTED
 
 
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_index(subparsers)
+    _add_update(subparsers)
     _add_check(subparsers)
     _add_serve(subparsers)
     return parser
@@ -71,39 +72,87 @@ def _add_index(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "index",
         help="build the index of a collection",
-        description="Build the index of a collection from STAC items, or from a folder of GeoTIFFs.",
+        description="Build the index of a collection from STAC items, or from folders of GeoTIFFs.",
     )
-    parser.add_argument("source", metavar="SOURCE", help="path or URL of a STAC ItemCollection (JSON), or a folder")
+    parser.add_argument(
+        "source", nargs="+", metavar="SOURCE", help="path or URL of a STAC ItemCollection (JSON), or a folder"
+    )
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="directory of the index; an index in it is replaced"
     )
     parser.add_argument("--name", required=True, help="name of the collection")
+    _add_build_options(parser)
+    parser.set_defaults(run=_index)
+
+
+def _add_update(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "update",
+        help="bring the index of a collection up to date",
+        description="Run the sources of an index again, read files that are new or changed, and drop records that are gone."
+        " A running server takes the new index by itself.",
+    )
+    parser.add_argument("directory", metavar="DIR", help="directory of the index")
+    parser.add_argument(
+        "source",
+        nargs="*",
+        metavar="SOURCE",
+        help="run these only: sources of the index, or new ones, whose records join those that are there",
+    )
+    parser.add_argument(
+        "--no-verify",
+        action="store_true",
+        help="do not look whether files of records that did not change are still the same",
+    )
+    _add_build_options(parser)
+    parser.set_defaults(run=_update)
+
+
+def _add_build_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pattern",
         help="for folders, what file names look like: {id}, {datetime}, {band}, any other {field}, and * for anything;"
         " for example '{id}_{band}.tif'",
     )
     parser.add_argument(
-        "--jobs", type=int, default=DEFAULT_JOBS, metavar="N", help="files read at a time (%(default)s)"
+        "--jobs", type=int, metavar="N", help="files read at a time (default: 4 local ones, 32 remote ones)"
+    )
+    parser.add_argument("--dask", metavar="ADDRESS", help="let the workers of this Dask scheduler read the files")
+    parser.add_argument(
+        "--fail-over", metavar="LIMIT", help="fail if more files fail than this: a share such as 1%%, or a number"
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="PATH", help="Parquet file for failures (default: failures.parquet in DIR)"
     )
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
-    parser.set_defaults(run=_index)
 
 
 def _index(options: argparse.Namespace) -> int:
     from rasterflight_server.ingest import build_index
 
-    report = build_index(
-        options.source,
-        options.out,
-        options.name,
-        pattern=options.pattern,
-        jobs=options.jobs,
-        progress=not options.quiet,
-    )
+    report = build_index(options.source, options.out, options.name, **_build_options(options))
     if not options.quiet:
         _print_report(report)
     return 0
+
+
+def _update(options: argparse.Namespace) -> int:
+    from rasterflight_server.ingest import update_index
+
+    verify = not options.no_verify
+    report = update_index(options.directory, options.source, verify=verify, **_build_options(options))
+    if not options.quiet:
+        _print_report(report)
+        print(
+            f"{report.added} added, {report.dropped} dropped, {report.changed} changed, {report.unchanged} unchanged,"
+            f" {len(report.failures)} failed"
+        )
+    return 0
+
+
+def _build_options(options: argparse.Namespace) -> dict[str, Any]:
+    names = ("pattern", "jobs", "dask", "fail_over", "report")
+    return {"progress": not options.quiet, **{name: getattr(options, name) for name in names}}
 
 
 def _print_report(report: "BuildReport") -> None:

@@ -1,237 +1,267 @@
-"""Building an index: read the header of every file, keep what can be read, list the rest."""
+"""Building an index and keeping it up to date: read the headers of files, keep what can be read, list the rest."""
 
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 from tqdm import tqdm
 
-from rasterflight_protocol import ErrorCode
-from rasterflight_server.errors import RequestError, SourceError
-from rasterflight_server.ingest.bands import NamedAsset, name_bands
-from rasterflight_server.ingest.folder import compile_pattern, read_folder
-from rasterflight_server.ingest.footprint import outline
-from rasterflight_server.ingest.header import Header, read_header
-from rasterflight_server.ingest.registry import Registry
-from rasterflight_server.ingest.snapshot import SnapshotBuilder, check_target
-from rasterflight_server.ingest.sources import AssetSource, Failure, RecordSource
-from rasterflight_server.ingest.stac import read_stac
-from rasterflight_server.ingest.write import IndexedAsset, IndexedRecord
-from rasterflight_server.store import open_source
-from rasterflight_server.types import Grid
+from rasterflight_server.catalog.manifest import Manifest
+from rasterflight_server.ingest.failures import REPORT, Allowance, Failures, write_report
+from rasterflight_server.ingest.headers import DaskReader, HeaderReader, ThreadReader
+from rasterflight_server.ingest.indexer import Indexer
+from rasterflight_server.ingest.journal import Journal
+from rasterflight_server.ingest.previous import Previous
+from rasterflight_server.ingest.saved import SavedSource, find, merge_sources
+from rasterflight_server.ingest.snapshot import SnapshotBuilder
+from rasterflight_server.ingest.sources import Failure, RecordSource
+from rasterflight_server.ingest.target import check_target
 
-DEFAULT_JOBS: Final = 16
-_AHEAD_PER_JOB: Final = 8
-_NAMED_FAILURES: Final = 3
-_LEFT_OUT: Final = "none of its files can be read, it is not in the index"
+#: Records that are looked for before the first is read: of so many it is known how long they will take.
+_PEEK: Final = 2_000
 
-_Pending = tuple[RecordSource, list["Future[Header]"]]
+Found = Iterable[RecordSource | Failure]
 
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What became of a build."""
+    """What became of a build; numbers of records but for ``assets``."""
 
     name: str
     path: Path
     snapshot: str
     records: int
+    #: Files.
     assets: int
     bands: tuple[str, ...]
     failures: tuple[Failure, ...]
+    #: New since the last snapshot; all of them where there was none.
+    added: int
+    #: No longer in a source, or no longer readable.
+    dropped: int
+    #: Said otherwise by a source than before, or with other files.
+    changed: int
+    unchanged: int
+    #: Headers that an interrupted build had read before.
+    resumed: int
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How files are read, and what is done about failures."""
+
+    #: Files read at a time; None: what suits where they lie (4 local, 32 remote ones).
+    jobs: int | None = None
+    #: Address of a Dask scheduler whose workers read the files instead.
+    dask: str | None = None
+    #: Show a bar on stderr when that is a terminal.
+    progress: bool = False
+    #: Called with each failure when it is found.
+    on_failure: Callable[[Failure], None] | None = None
+    #: How much may fail before the build does: "1%", or a number of files; None: anything.
+    fail_over: str | float | None = None
+    #: Where failures are written to as Parquet; None: ``failures.parquet`` beside the manifest, if there are any.
+    report: Path | None = None
 
 
 def build_index(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     out: str | Path,
     name: str,
     *,
     pattern: str | None = None,
-    jobs: int = DEFAULT_JOBS,
-    progress: bool = False,
-    on_failure: Callable[[Failure], None] | None = None,
+    **options: Any,
 ) -> BuildReport:
-    """Index STAC items or a folder of GeoTIFFs.
+    """Index STAC items or folders of GeoTIFFs.
 
     Files that cannot be read do not stop the build: they are left out and listed, and so is a record of which no file can be
-    read. Headers win over the catalog where both say something.
+    read. Headers win over the catalog where both say something. A build that is interrupted keeps the headers that it read:
+    the next one in the same place goes on from there. Of records with one id, the last source counts, and there the first record.
 
     Parameters
     ----------
     source
-        Path or URL of a STAC ItemCollection, or a folder.
+        Path or URL of a STAC ItemCollection, or a folder; or several.
     out
         Directory of the index: new, empty, or an index, which is then replaced at once when the new one is complete.
     name
         Name of the collection.
     pattern
         For folders: what file names look like, see ``read_folder``.
-    jobs
-        Files that are read at a time.
-    progress
-        Show a bar on stderr when that is a terminal.
-    on_failure
-        Called with each failure when it is found.
+    options
+        See ``BuildOptions``.
 
     Raises
     ------
     RequestError
-        A parameter cannot be used, or there is nothing that can be indexed.
+        A parameter cannot be used, too much failed, or there is nothing that can be indexed.
     SourceError
         The STAC file cannot be read.
     """
-    check_target(Path(out), name)
-    if jobs < 1:
-        raise RequestError(ErrorCode.BAD_REQUEST, f"jobs is at least 1, got {jobs}", field="jobs")
-    failures: list[Failure] = []
-
-    def fail(failure: Failure) -> None:
-        failures.append(failure)
-        if on_failure is not None:
-            on_failure(failure)
-
-    found = _find(str(source), pattern)
-    with SnapshotBuilder(Path(out)) as snapshot:
-        indexer = _Indexer(Path(out).resolve().parent, snapshot, fail)
-        bar = tqdm(total=len(found), unit="record", disable=None if progress else True, file=sys.stderr)
-        with bar, ThreadPoolExecutor(jobs, "header") as pool:
-            for record, headers in _read(_unique(found, fail), pool, jobs):
-                indexer.add(record, headers)
-                bar.update()
-        if not indexer.records:
-            raise _nothing(failures)
-        manifest = snapshot.finish(name, _label(str(source)), indexer.records, indexer.registry)
-    return BuildReport(
-        name=name,
-        path=Path(out),
-        snapshot=manifest.snapshot,
-        records=manifest.records,
-        assets=sum(len(record.assets) for record in indexer.records),
-        bands=tuple(band.name for band in manifest.bands),
-        failures=tuple(failures),
-    )
+    locations = [source] if isinstance(source, str | Path) else list(source)
+    sources = [SavedSource.of(str(location), pattern) for location in locations]
+    return _build(Path(out), name, sources, BuildOptions(**options))
 
 
-def _find(source: str, pattern: str | None) -> list[RecordSource | Failure]:
-    folder = Path(source).resolve() if "://" not in source else None
-    if folder is not None and folder.is_dir():
-        if pattern is not None:
-            compile_pattern(pattern)
-        return list(read_folder(folder, pattern))
-    if pattern is not None:
-        raise RequestError(ErrorCode.BAD_REQUEST, "a pattern goes with a folder, the source is a file", field="pattern")
-    try:
-        return list(read_stac(source))
-    except SourceError as error:
-        raise SourceError(error.code, f"the source {_label(source)!r}: {error.message}", hint=error.hint) from None
+def index_records(records: Found, out: str | Path, name: str, **options: Any) -> BuildReport:
+    """Index records that a program makes; as ``build_index``, but such an index cannot be updated by itself.
+
+    Parameters
+    ----------
+    records
+        Taken one by one, and not kept.
+    out, name, options
+        As for ``build_index``.
+    """
+    return _build(Path(out), name, [], BuildOptions(**options), records)
 
 
-def _label(source: str) -> str:
-    """Return a name for the source that gives away neither the folders of this machine nor the signature of a URL."""
-    return source.partition("?")[0] if "://" in source else Path(source).resolve().name
+def update_index(
+    out: str | Path,
+    source: Sequence[str | Path] = (),
+    *,
+    pattern: str | None = None,
+    verify: bool = True,
+    **options: Any,
+) -> BuildReport:
+    """Bring an index up to date: run its sources again, read what is new or changed, keep the rest without reading it.
+
+    Records that are no longer in their source are dropped. Files that cannot be reached at the moment stay as they were,
+    and are reported. Readers see the index as it was before until the new one is complete.
+
+    Parameters
+    ----------
+    out
+        Directory of the index.
+    source
+        Run these only: sources of the index, or new ones, whose records join those that are there. Records of other sources
+        stay as they are, but for those whose id a new source has.
+    pattern
+        For new folders, as for ``build_index``.
+    verify
+        Look whether files of records that did not change are still the same (size, modification time, ETag): a system call
+        for each local one, a HEAD request for each remote one. False: what the source says is enough.
+    options
+        See ``BuildOptions``.
+
+    Raises
+    ------
+    BadIndexError
+        There is no index, or one that does not say what it was made from.
+    RequestError, SourceError
+        As ``build_index``.
+    """
+    directory = Path(out)
+    Manifest.read(directory)
+    with _at_work(directory, BuildOptions(**options), update=True, verify=verify) as work:
+        assert work.previous is not None
+        manifest, base = work.previous.manifest, directory.resolve().parent
+        known = [SavedSource.load(document, base) for document in manifest.sources]
+        given = [SavedSource.of(str(location), pattern) for location in source]
+        sources, run = merge_sources(known, given)
+        work.snapshot.keep(np.flatnonzero(~np.isin(work.previous.sources, run)))
+        for number in run:
+            work.run(number, find(sources[number]))
+        return work.finish(manifest.name, sources)
 
 
-def _unique(found: Iterable[RecordSource | Failure], fail: Callable[[Failure], None]) -> Iterator[RecordSource]:
-    seen: set[str] = set()
-    for record in found:
-        if isinstance(record, Failure):
-            fail(record)
-        elif record.id in seen:
-            fail(Failure(record.id, "", "an earlier record has the same id"))
+def _build(
+    out: Path, name: str, sources: Sequence[SavedSource], options: BuildOptions, records: Found = ()
+) -> BuildReport:
+    check_target(out, name)
+    with _at_work(out, options) as work:
+        for number, found in enumerate(map(find, sources) if sources else [records]):
+            work.run(number, found)
+        return work.finish(name, sources)
+
+
+@contextmanager
+def _at_work(out: Path, options: BuildOptions, *, update: bool = False, verify: bool = True) -> Iterator["_Work"]:
+    allowance = None if options.fail_over is None else Allowance.parse(options.fail_over)
+    failures = Failures(options.on_failure)
+    bar = tqdm(unit="record", disable=None if options.progress else True, file=sys.stderr)
+    with (
+        _reader(options) as reader,
+        SnapshotBuilder(out, update=update) as snapshot,
+        Journal(out) as journal,
+        bar,
+    ):
+        if journal.found:
+            bar.write(f"going on with {journal.found} headers that an interrupted build read", file=sys.stderr)
+        base = out.resolve().parent
+        indexer = Indexer(snapshot, reader, journal, failures, base=base, verify=verify)
+        yield _Work(out, options, allowance, failures, snapshot, journal, indexer, bar)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a build works with."""
+
+    out: Path
+    options: BuildOptions
+    allowance: Allowance | None
+    failures: Failures
+    snapshot: SnapshotBuilder
+    journal: Journal
+    indexer: Indexer
+    bar: "tqdm[Any]"
+
+    @property
+    def previous(self) -> Previous | None:
+        """What is updated."""
+        return self.snapshot.previous
+
+    def run(self, number: int, found: Found) -> None:
+        """Index the records of a source."""
+        records = iter(found)
+        first = list(islice(records, _PEEK))
+        if len(first) < _PEEK:
+            self.bar.total = self.bar.n + len(first)
+        elif self.previous is not None:
+            self.bar.total = max(self.previous.manifest.records, self.bar.n)
         else:
-            seen.add(record.id)
-            yield record
+            self.bar.total = None
+        for _ in self.indexer.run(number, chain(first, records)):
+            self.bar.update()
+            if failed := len(self.failures.found):
+                self.bar.set_postfix(failed=failed, refresh=False)
 
-
-def _read(records: Iterable[RecordSource], pool: ThreadPoolExecutor, jobs: int) -> Iterator[_Pending]:
-    """Read headers a bounded number of files ahead; records come in order, each with the outcome for each of its files."""
-    pending: deque[_Pending] = deque()
-    files = 0
-    for record in records:
-        pending.append((record, [pool.submit(_header, asset) for asset in record.assets]))
-        files += len(record.assets)
-        while files > jobs * _AHEAD_PER_JOB and len(pending) > 1:
-            files -= len(pending[0][1])
-            yield pending.popleft()
-    yield from pending
-
-
-def _header(asset: AssetSource) -> Header:
-    if asset.header is not None:
-        return asset.header
-    with open_source(asset.href) as source:
-        return read_header(source)
-
-
-class _Indexer:
-    """Turns records whose headers were read into records of the index."""
-
-    def __init__(self, base: Path, snapshot: SnapshotBuilder, fail: Callable[[Failure], None]) -> None:
-        self._base = base
-        self._snapshot = snapshot
-        self._fail = fail
-        self.registry = Registry()
-        self.records: list[IndexedRecord] = []
-
-    def add(self, record: RecordSource, headers: Sequence["Future[Header]"]) -> None:
-        files: list[tuple[AssetSource, Header]] = []
-        for asset, future in zip(record.assets, headers, strict=True):
-            try:
-                files.append((asset, future.result()))
-            except SourceError as error:
-                self._fail(Failure(record.id, asset.key, str(error)))
-        assets = [self._asset(asset) for asset in name_bands(files) if self._usable(record, asset)]
-        if not assets:
-            self._fail(Failure(record.id, "", _LEFT_OUT))
-            return
-        outlines = (outline(asset.grid) for asset in assets)
-        footprint = record.geometry or next((shape for shape in outlines if shape is not None), None)
-        self.records.append(IndexedRecord(record, footprint, assets))
-
-    def _usable(self, record: RecordSource, asset: NamedAsset) -> bool:
-        if asset.reserved is None:
-            return True
-        reason = f"a band cannot be named {asset.reserved!r}: a column of every result has that name; give it another"
-        self._fail(Failure(record.id, asset.source.key, reason))
-        return False
-
-    def _asset(self, asset: NamedAsset) -> IndexedAsset:
-        grid = _grid(asset)
-        return IndexedAsset(
-            href=self._portable(asset.source.href),
-            identity=asset.header.identity,
-            grid=grid,
-            numbers=self.registry.add(asset, grid.crs),
-            first_tiles_row=self._snapshot.tiles.add(asset.header.tiles),
-            tags=asset.header.tags,
+    def finish(self, name: str, sources: Sequence[SavedSource]) -> BuildReport:
+        """Write the index, and what failed."""
+        counts, report = self.snapshot.counts(), self.options.report
+        if report is None and not counts.records:
+            raise self.failures.nothing()
+        if self.failures.found or report is not None:
+            write_report(report or self.out / REPORT, self.failures.found)
+        else:
+            (self.out / REPORT).unlink(missing_ok=True)
+        self.failures.check(self.allowance, f"all failures are in {report or self.out.name + '/' + REPORT}")
+        if not counts.records:
+            raise self.failures.nothing()
+        base = self.out.resolve().parent
+        label = ", ".join(source.label for source in sources) or "records of a program"
+        manifest, files = self.snapshot.finish(name, label, [source.dump(base) for source in sources])
+        self.journal.clear()
+        return BuildReport(
+            name=name,
+            path=self.out,
+            snapshot=manifest.snapshot,
+            records=manifest.records,
+            assets=files,
+            bands=tuple(band.name for band in manifest.bands),
+            failures=tuple(self.failures.found),
+            added=counts.added,
+            dropped=counts.dropped,
+            changed=counts.changed,
+            unchanged=counts.unchanged,
+            resumed=self.journal.found,
         )
 
-    def _portable(self, href: str) -> str:
-        if "://" in href or not Path(href).is_relative_to(self._base):
-            return href
-        return Path(href).relative_to(self._base).as_posix()
 
-
-def _grid(asset: NamedAsset) -> Grid:
-    """Grid by the header; what that does not say, by the catalog."""
-    grid, source = asset.header.grid, asset.source
-    transform = grid.transform if asset.header.located else source.transform
-    if transform is None:
-        return grid
-    return replace(grid, transform=transform, crs=grid.crs or source.crs)
-
-
-def _nothing(failures: Sequence[Failure]) -> RequestError:
-    """Error that gives one example for each of the first reasons."""
-    first: dict[str, Failure] = {}
-    for failure in failures:
-        if failure.reason != _LEFT_OUT:
-            first.setdefault(failure.reason, failure)
-    named = list(first.values())[:_NAMED_FAILURES]
-    reasons = "; ".join(map(str, named)) or "the source has no TIFF"
-    more = f"; {len(failures)} failures in all" if len(failures) > len(named) else ""
-    return RequestError(ErrorCode.BAD_REQUEST, f"nothing can be indexed: {reasons}{more}", field="source")
+def _reader(options: BuildOptions) -> HeaderReader:
+    return ThreadReader(options.jobs) if options.dask is None else DaskReader(options.dask)

@@ -56,7 +56,7 @@ def read_header(source: Source, prefix: Prefix | None = None) -> Header:
     SourceError
         UNSUPPORTED_LAYOUT, UNSUPPORTED_CODEC, SOURCE_CORRUPT (not a TIFF, damaged, truncated), or as the source.
     """
-    file = ReadAhead(source, _MAX_HEADER_BYTES, prefix and prefix.size)
+    file = ReadAhead(source, _MAX_HEADER_BYTES, None if prefix is None else prefix.size)
     image, *others = read_directories(file)
     full = read_level(image)
     pages = [(full, image)]

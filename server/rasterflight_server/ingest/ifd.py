@@ -44,9 +44,7 @@ class _Variant:
         self.dtypes = {kind: np.dtype(order + name) for kind, name in _TYPES.items()}
         self.rationals = {kind: np.dtype((order + name[1:], 2)) for kind, name in _RATIONALS.items()}
         #: Types of whole numbers.
-        self.integers = {
-            kind: Struct(order + dtype.char) for kind, dtype in self.dtypes.items() if dtype.kind in "ui"
-        }
+        self.integers = {kind: Struct(order + dtype.char) for kind, dtype in self.dtypes.items() if dtype.kind in "ui"}
 
 
 _VARIANTS: Final = {
@@ -96,7 +94,7 @@ class Directory:
         size = count * dtype.itemsize
         if size > len(value):
             [offset] = self._variant.pointer.unpack(value)
-            value = self._file.read(offset, size)
+            return np.frombuffer(self._file.read(offset, size), dtype, count)
         return np.frombuffer(value, dtype, count)
 
     def integer(self, tag: int, default: int | None = None) -> int:
