@@ -225,7 +225,7 @@ def _named_directory(text: str) -> tuple[str, Path]:
 def _serve(options: argparse.Namespace) -> int:
     from rasterflight_server.flight.serve import serve
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     names = [name for name, _ in options.collection]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

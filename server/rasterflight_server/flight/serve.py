@@ -26,7 +26,8 @@ def serve(collections: Mapping[str, Path], location: str, *, grace: float, lifel
     """Serve collections until a signal comes; does not return, the process ends with status 0.
 
     SIGTERM or SIGINT: new calls are refused as DRAINING, running streams may finish within the grace. A second
-    signal ends the process at once. When the server is ready it prints ``listening on LOCATION``.
+    signal ends the process at once. New snapshots of the indexes are taken as they turn up, within a second or so; SIGHUP looks
+    at once. When the server is ready it prints ``listening on LOCATION``.
 
     Parameters
     ----------
@@ -46,12 +47,14 @@ def serve(collections: Mapping[str, Path], location: str, *, grace: float, lifel
         An index cannot be used, or the location cannot be listened on.
     """
     listen = Listen.parse(location)
-    service = Service({name: Collection.open(path, name=name) for name, path in collections.items()})
+    service = Service({name: Collection.open(path, name=name) for name, path in collections.items()}, collections)
     listen.check_free()
     server = FlightServer(location, service)
     ending = _Ending(grace)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ending.on_signal)
+    signal.signal(signal.SIGHUP, lambda _number, _frame: service.snapshots.wake())
+    threading.Thread(target=service.snapshots.watch, daemon=True, name="snapshots").start()
     if lifeline:
         threading.Thread(target=ending.on_end_of_input, daemon=True, name="lifeline").start()
     print(f"listening on {listen.at(server.port)}", flush=True)  # noqa: T201 - those who start the server wait for it

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -14,6 +15,7 @@ from rasterflight_server.encode.outlines import OutlinesStream
 from rasterflight_server.encode.pointstream import PointsStream
 from rasterflight_server.encode.stream import ChipsStream
 from rasterflight_server.errors import RequestError
+from rasterflight_server.flight.snapshots import Snapshots
 from rasterflight_server.plan.planner import ReadPlan, plan_read
 from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.plan.request import Request, parse_request
@@ -35,14 +37,21 @@ class Service:
     ----------
     collections
         By the name under which they are served.
+    paths
+        Directories of their indexes, where newer snapshots may turn up.
     """
 
-    def __init__(self, collections: Mapping[str, Collection]) -> None:
-        self.collections = dict(collections)
+    def __init__(self, collections: Mapping[str, Collection], paths: Mapping[str, Path] | None = None) -> None:
+        self.snapshots = Snapshots(collections, paths)
         self.telemetry = Telemetry()
         self.workers = Workers(self.telemetry)
         self.uploads = Uploads()
         self._budget = LookaheadBudget(LOOKAHEAD_BUDGET)
+
+    @property
+    def collections(self) -> Mapping[str, Collection]:
+        """The collections as they are served now."""
+        return self.snapshots.current
 
     def collection(self, name: str) -> Collection:
         """Find a collection.
@@ -55,7 +64,7 @@ class Service:
         try:
             return self.collections[name]
         except KeyError:
-            near = difflib.get_close_matches(name, self.collections, n=1)
+            near = difflib.get_close_matches(name, list(self.collections), n=1)
             there = ", ".join(sorted(self.collections)[:20]) or "none"
             raise RequestError(
                 ErrorCode.COLLECTION_NOT_FOUND,

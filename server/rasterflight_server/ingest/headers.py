@@ -135,8 +135,9 @@ class DaskReader:
     def __init__(self, address: str) -> None:
         from distributed import Client
 
+        connect: Any = Client
         try:
-            self._client: Any = Client(address, timeout=10, set_as_default=False)  # type: ignore[no-untyped-call]
+            self._client = connect(address, timeout=10, set_as_default=False)
         except (OSError, ValueError) as error:
             raise _no_cluster(address, f"it does not answer ({type(error).__name__})") from None
         cores = sum(self._client.nthreads().values())
