@@ -17,6 +17,9 @@ from rasterflight_server.types import Identity
 LOCAL_JOBS: Final = 4
 REMOTE_JOBS: Final = 32
 _AHEAD_PER_JOB: Final = 8
+#: Files that are handed over together.
+_LOCAL_CHUNK: Final = 16
+_DASK_CHUNK: Final = 64
 
 Item = TypeVar("Item")
 
@@ -96,13 +99,14 @@ class ThreadReader:
             raise RequestError(ErrorCode.BAD_REQUEST, f"jobs is at least 1, got {jobs}", field="jobs")
         self.ahead = (jobs or REMOTE_JOBS) * _AHEAD_PER_JOB
         self._prefix = Prefix()
-        self._local = ThreadPoolExecutor(jobs or LOCAL_JOBS, "header")
         self._remote = ThreadPoolExecutor(jobs or REMOTE_JOBS, "header")
+        self._local = ThreadPoolExecutor(jobs or LOCAL_JOBS, "header")
+        self._chunks = _Chunks(lambda tasks: self._local.submit(read_files, tasks, self._prefix), _LOCAL_CHUNK)
 
     def submit(self, tasks: Sequence[Task]) -> Callable[[], list[Outcome]]:
         """See ``HeaderReader``."""
         if not any(is_remote(task.href) for task in tasks):
-            return self._local.submit(read_files, tasks, self._prefix).result
+            return self._chunks.submit(tasks)
         futures = [self._remote.submit(_read, task, self._prefix) for task in tasks]
         return lambda: [future.result() for future in futures]
 
@@ -130,8 +134,6 @@ class DaskReader:
         BAD_REQUEST: there is no cluster at the address, or it has no worker.
     """
 
-    _CHUNK: Final = 64
-
     def __init__(self, address: str) -> None:
         from distributed import Client
 
@@ -144,27 +146,12 @@ class DaskReader:
         if not cores:
             self._client.close()
             raise _no_cluster(address, "it has no worker")
-        self.ahead = 4 * self._CHUNK * cores
-        self._chunk = _Chunk()
+        self.ahead = 4 * _DASK_CHUNK * cores
+        self._chunks = _Chunks(lambda tasks: self._client.submit(read_files, tasks, pure=False), _DASK_CHUNK)
 
     def submit(self, tasks: Sequence[Task]) -> Callable[[], list[Outcome]]:
         """See ``HeaderReader``."""
-        chunk, start = self._chunk, len(self._chunk.tasks)
-        chunk.tasks += tasks
-        if len(chunk.tasks) >= self._CHUNK:
-            self._send(chunk)
-
-        def outcomes() -> list[Outcome]:
-            self._send(chunk)
-            found: list[Outcome] = chunk.future.result()
-            return found[start : start + len(tasks)]
-
-        return outcomes
-
-    def _send(self, chunk: "_Chunk") -> None:
-        if chunk.future is None:
-            chunk.future = self._client.submit(read_files, chunk.tasks, pure=False)
-            self._chunk = _Chunk()
+        return self._chunks.submit(tasks)
 
     def __enter__(self) -> Self:
         return self
@@ -176,11 +163,47 @@ class DaskReader:
 
 
 class _Chunk:
-    """Files that go to a worker together."""
+    """Files that are read one after the other."""
 
     def __init__(self) -> None:
         self.tasks: list[Task] = []
+        #: With a method ``result``; None: not yet sent.
         self.future: Any = None
+
+
+class _Chunks:
+    """Puts files together, so that handing them over costs little.
+
+    Parameters
+    ----------
+    send
+        Takes files, and gives a future.
+    size
+        Files of a chunk.
+    """
+
+    def __init__(self, send: Callable[[list[Task]], Any], size: int) -> None:
+        self._send = send
+        self._size = size
+        self._open = _Chunk()
+
+    def submit(self, tasks: Sequence[Task]) -> Callable[[], list[Outcome]]:
+        chunk, start = self._open, len(self._open.tasks)
+        chunk.tasks += tasks
+        if len(chunk.tasks) >= self._size:
+            self._close()
+
+        def outcomes() -> list[Outcome]:
+            if chunk.future is None:
+                self._close()
+            found: list[Outcome] = chunk.future.result()
+            return found[start : start + len(tasks)]
+
+        return outcomes
+
+    def _close(self) -> None:
+        self._open.future = self._send(self._open.tasks)
+        self._open = _Chunk()
 
 
 def read_in_order(

@@ -1,8 +1,9 @@
 """From records as their sources have them to records of an index: files are looked at, and what is known is kept."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from hashlib import blake2b
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,8 @@ from rasterflight_server.ingest.spill import IndexedAsset, IndexedRecord, Origin
 from rasterflight_server.store import is_remote
 from rasterflight_server.types import Asset, Grid
 
+#: What a source says about a file, but for where it lies.
+_told: Final = attrgetter(*(field.name for field in fields(AssetSource) if field.name not in ("href", "header")))
 #: A file that cannot be reached now may well be there tomorrow.
 _PASSING: Final = frozenset([ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.SOURCE_FORBIDDEN])
 
@@ -137,7 +140,7 @@ class Indexer:
 
     def _prints(self, record: RecordSource) -> tuple[int, int]:
         files = [
-            (self._portable(asset.href), asset.header and asset.header.identity, replace(asset, href="", header=None))
+            (self._portable(asset.href), asset.header and asset.header.identity, *_told(asset))
             for asset in record.assets
         ]
         geometry = None if record.geometry is None else shapely.to_wkb(record.geometry)

@@ -12,6 +12,7 @@ from pyproj import CRS
 from rasterflight_server.catalog.format import NONE
 from rasterflight_server.catalog.manifest import BandEntry, Candidate, CrsEntry, Manifest, Slot
 from rasterflight_server.ingest.bands import NamedAsset, merge_profile
+from rasterflight_server.ingest.sources import BandHint
 from rasterflight_server.types import Profile
 
 Value = TypeVar("Value")
@@ -75,17 +76,24 @@ class Registry:
         self._profiles = Numbered[Profile](profiles)
         self._crs = Numbered[str](crs.name for crs in (manifest.crs if manifest else ()))
         self._aliases = {band.name: dict.fromkeys(band.aliases) for band in (manifest.bands if manifest else ())}
+        self._merged: dict[tuple[Profile, tuple[BandHint, ...]], int] = {}
         #: Slot -> profile of the first file in it.
         self._first: dict[int, int] = {}
 
     def add(self, asset: NamedAsset, crs: str | None) -> Numbers:
         """Enter a file."""
         slot = self._slots.number(Slot(asset.source.key, asset.names))
-        profile = self._profiles.number(merge_profile(asset.header.profile, asset.source.hints))
+        profile = self._profile(asset.header.profile, asset.source.hints)
         self._first.setdefault(slot, profile)
         if asset.alias is not None:
             self._aliases.setdefault(asset.names[0], {})[asset.alias] = None
         return Numbers(slot, profile, NONE if crs is None else self._crs.number(crs))
+
+    def _profile(self, profile: Profile, hints: tuple[BandHint, ...]) -> int:
+        number = self._merged.get((profile, hints))
+        if number is None:
+            number = self._merged[profile, hints] = self._profiles.number(merge_profile(profile, hints))
+        return number
 
     @property
     def slots(self) -> int:

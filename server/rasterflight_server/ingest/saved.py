@@ -120,6 +120,8 @@ def find(source: SavedSource) -> Iterator[RecordSource | Failure]:
         yield from read_folder(folder, source.pattern)
         return
     if source.pattern is not None:
+        if not folder.exists():
+            raise SourceError(ErrorCode.SOURCE_NOT_FOUND, f"the source {source.label!r}: the folder does not exist")
         raise RequestError(ErrorCode.BAD_REQUEST, "a pattern goes with a folder, the source is a file", field="pattern")
     try:
         yield from read_stac(source.location)

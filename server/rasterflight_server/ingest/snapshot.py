@@ -25,6 +25,7 @@ from rasterflight_server.ingest.write import (
     Rows,
     extent_of,
     join_records,
+    numbers,
     sorted_rows,
     time_range_of,
     write_assets,
@@ -168,7 +169,7 @@ class SnapshotBuilder:
         places = places[rows]
         present = places != NONE
         used = places[present]
-        profile, crs, first = (files[column].to_numpy()[used] for column in ("profile", "crs", "first_tiles_row"))
+        profile, crs, first = (numbers(files[column])[used] for column in ("profile", "crs", "first_tiles_row"))
         slots = np.broadcast_to(np.arange(places.shape[1]), places.shape)[present]
         shared = self.registry.shared(slots, profile, crs)
         moved = np.full(len(files), NONE, np.int64)

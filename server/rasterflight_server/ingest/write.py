@@ -141,8 +141,8 @@ def write_assets(path: Path, assets: pa.Table, places: Rows, first_tiles_rows: R
             absent = rows == NONE
             block = columns.take(pa.array(rows, mask=absent))
             replaced = {
-                "profile": pa.array(np.where(absent, NONE, shared.profile_numbers[_numbers(block["profile"])])),
-                "crs": pa.array(shared.crs_numbers[_numbers(block["crs"])], mask=absent),
+                "profile": pa.array(np.where(absent, NONE, shared.profile_numbers[numbers(block["profile"])])),
+                "crs": pa.array(shared.crs_numbers[numbers(block["crs"])], mask=absent),
                 "first_tiles_row": pa.array(first_tiles_rows[rows], mask=absent),
             }
             arrays = [replaced[name] if name in replaced else block[name] for name in ASSETS_SCHEMA.names]
@@ -150,9 +150,10 @@ def write_assets(path: Path, assets: pa.Table, places: Rows, first_tiles_rows: R
             writer.write_table(table, ASSETS_BATCH)
 
 
-def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.int32]:
-    numbers: npt.NDArray[np.int32] = pc.fill_null(column, NONE).to_numpy()
-    return numbers
+def numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Whole numbers of a column; ``NONE`` where it is null."""
+    found: npt.NDArray[Any] = pc.fill_null(column, NONE).to_numpy()
+    return found
 
 
 def write_tiles(path: Path, tiles: pa.Table, first: Rows, counts: Rows) -> Rows:
