@@ -246,9 +246,9 @@ class TestOverHttp:
         server.faults.status |= {"/a.tif": 403, "/b.tif": 404}
         report = update_index(tmp_path / "index")
         assert counts(report) == (0, 1, 0, 2, 3)
+        signed = "a signed URL may have run out: index the collection again with fresh ones"
         assert sorted(map(str, report.failures)) == [
-            "a/red: the store refuses the file (HTTP 401 or 403) (a signed URL may have run out: index the collection"
-            " again with fresh ones); it stays in the index as it was",
+            f"a/red: the store refuses the file (HTTP 401 or 403) ({signed}); it stays in the index as it was",
             "b/red: the file does not exist (HTTP 404)",
             "b: none of its files can be read, it is not in the index",
         ]
