@@ -15,8 +15,9 @@ from rasterflight_protocol import ErrorCode
 from rasterflight_server.catalog import Collection
 from rasterflight_server.catalog.manifest import Manifest
 from rasterflight_server.errors import BadIndexError, RequestError, SourceError
-from rasterflight_server.ingest import BuildReport, build_index, update_index
+from rasterflight_server.ingest import BuildReport, build_index, index_records, update_index
 from rasterflight_server.ingest import headers as headers_module
+from rasterflight_server.ingest.sources import AssetSource, RecordSource
 from support.http_server import FileServer
 from support.scenes import noise, write_scene
 
@@ -287,3 +288,11 @@ class TestSavedSources:
         with pytest.raises(BadIndexError, match="is not an index"):
             update_index(tmp_path / "nowhere")
         assert not (tmp_path / "nowhere").exists()
+
+    def test_records_of_a_program(self, tmp_path: Path, data: Path) -> None:
+        write_scene(tmp_path / "a.tif", noise(32, 32), tile=32)
+        records = [RecordSource("a", (AssetSource("red", str(tmp_path / "a.tif"), single="red"),))]
+        index_records(records, tmp_path / "index", "x")
+        with pytest.raises(RequestError, match="made from records of a program, which cannot be run again"):
+            update_index(tmp_path / "index")
+        assert counts(update_index(tmp_path / "index", [data / "dem-alexandria" / "items.json"])) == (1, 0, 0, 1, 0)

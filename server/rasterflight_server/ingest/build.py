@@ -105,11 +105,11 @@ def build_index(
     """
     locations = [source] if isinstance(source, str | Path) else list(source)
     sources = [SavedSource.of(str(location), pattern) for location in locations]
-    return _build(Path(out), name, sources, BuildOptions(**options))
+    return _build(Path(out), name, sources, BuildOptions(**options), map(find, sources))
 
 
 def index_records(records: Found, out: str | Path, name: str, **options: Any) -> BuildReport:
-    """Index records that a program makes; as ``build_index``, but such an index cannot be updated by itself.
+    """Index records that a program makes; as ``build_index``. Other sources can join such an index by ``update_index``.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def index_records(records: Found, out: str | Path, name: str, **options: Any) ->
     out, name, options
         As for ``build_index``.
     """
-    return _build(Path(out), name, [], BuildOptions(**options), records)
+    return _build(Path(out), name, [SavedSource("")], BuildOptions(**options), [records])
 
 
 def update_index(
@@ -171,11 +171,11 @@ def update_index(
 
 
 def _build(
-    out: Path, name: str, sources: Sequence[SavedSource], options: BuildOptions, records: Found = ()
+    out: Path, name: str, sources: Sequence[SavedSource], options: BuildOptions, records: Iterable[Found]
 ) -> BuildReport:
     check_target(out, name)
     with _at_work(out, options) as work:
-        for number, found in enumerate(map(find, sources) if sources else [records]):
+        for number, found in enumerate(records):
             work.run(number, found)
         return work.finish(name, sources)
 
@@ -244,7 +244,7 @@ class _Work:
         if not counts.records:
             raise self.failures.nothing()
         base = self.out.resolve().parent
-        label = ", ".join(source.label for source in sources) or "records of a program"
+        label = ", ".join(source.label for source in sources)
         manifest, files = self.snapshot.finish(name, label, [source.dump(base) for source in sources])
         self.journal.clear()
         return BuildReport(

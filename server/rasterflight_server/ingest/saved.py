@@ -21,7 +21,7 @@ _SECRET: Final = re.compile(r"sig|token|key|secret|pass|cred|auth|^x-(amz|goog)-
 class SavedSource:
     """A source of records."""
 
-    #: Absolute path, or URL.
+    #: Absolute path, or URL; empty: a program, which alone can make the records again.
     location: str
     pattern: str | None = None
     #: The location that was kept lacks a secret.
@@ -36,14 +36,14 @@ class SavedSource:
     def load(cls, document: Mapping[str, Any], base: Path) -> Self:
         """A source as it was kept."""
         location = str(document["location"])
-        if "://" not in location:
+        if location and "://" not in location:
             location = str(base / location)
         return cls(location, document.get("pattern"), bool(document.get("incomplete", False)))
 
     def dump(self, base: Path) -> dict[str, Any]:
         """What is kept: a path relative to the folder of the index where it lies in that, a URL without secrets."""
         location = self.plain
-        if "://" not in location and Path(location).is_relative_to(base):
+        if location and "://" not in location and Path(location).is_relative_to(base):
             location = Path(location).relative_to(base).as_posix()
         return {
             "location": location,
@@ -54,7 +54,7 @@ class SavedSource:
     @property
     def plain(self) -> str:
         """The location without secrets."""
-        if "://" not in self.location:
+        if "://" not in self.location:  # nor has a program any
             return self.location
         parts = urlsplit(self.location)
         pairs = parse_qsl(parts.query, keep_blank_values=True)
@@ -66,6 +66,8 @@ class SavedSource:
     @property
     def label(self) -> str:
         """A name that gives away neither the folders of this machine nor the signature of a URL."""
+        if not self.location:
+            return "records of a program"
         return self.location.partition("?")[0] if "://" in self.location else Path(self.location).name
 
 
@@ -113,6 +115,13 @@ def find(source: SavedSource) -> Iterator[RecordSource | Failure]:
     SourceError
         It cannot be read.
     """
+    if not source.location:
+        raise RequestError(
+            ErrorCode.BAD_REQUEST,
+            "the index was made from records of a program, which cannot be run again",
+            field="source",
+            hint="update it with sources of its own: rasterflight-server update DIR SOURCE, or build it again",
+        )
     folder = Path(source.location)
     if "://" not in source.location and folder.is_dir():
         if source.pattern is not None:
