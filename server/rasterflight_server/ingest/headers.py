@@ -135,8 +135,15 @@ class DaskReader:
     """
 
     def __init__(self, address: str) -> None:
-        from distributed import Client
-
+        try:
+            from distributed import Client
+        except ModuleNotFoundError:
+            raise RequestError(
+                ErrorCode.BAD_REQUEST,
+                "the package 'distributed' is missing",
+                field="dask",
+                hint='pip install "rasterflight[cluster]"',
+            ) from None
         connect: Any = Client
         try:
             self._client = connect(address, timeout=10, set_as_default=False)
