@@ -145,7 +145,7 @@ def _update(options: argparse.Namespace) -> int:
         _print_report(report)
         print(
             f"{report.added} added, {report.dropped} dropped, {report.changed} changed, {report.unchanged} unchanged,"
-            f" {len(report.failures)} failed"
+            f" {report.failed} failed"
         )
     return 0
 

@@ -1,6 +1,7 @@
 """Headers of many files: requests, order, journal, and a Dask cluster."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,6 +132,15 @@ class TestJournal:
                 np.testing.assert_array_equal(one.counts, other.counts)
         again.clear()
         assert not (tmp_path / FOLDER).exists()
+
+    def test_old(self, tmp_path: Path, data: Path) -> None:
+        path = str(data / "variety" / "cog.tif")
+        with Journal(tmp_path) as journal:
+            journal.add(path, read_files([Task(path)])[0])
+        assert Journal(tmp_path).find(path) is not None
+        for file in (tmp_path / FOLDER).iterdir():
+            os.utime(file, (0, 0))
+        assert Journal(tmp_path).find(path) is None
 
     def test_damaged(self, tmp_path: Path) -> None:
         (tmp_path / FOLDER).mkdir()

@@ -85,6 +85,10 @@ class TestFolder:
         build_index(folder, tmp_path / "fresh", "x", pattern="{id}_{band}.tif")
         assert contents(tmp_path / "index") == contents(tmp_path / "fresh")
 
+    def test_by_a_relative_path(self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert counts(update_index("index", ["files"])) == (0, 0, 0, 3, 0)
+
     def test_many_times(self, folder: Path, tmp_path: Path) -> None:
         for size in (32, 96, 160):
             write_scene(folder / "b_B1.tif", noise(size, size), tile=32)

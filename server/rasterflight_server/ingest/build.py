@@ -40,6 +40,8 @@ class BuildReport:
     assets: int
     bands: tuple[str, ...]
     failures: tuple[Failure, ...]
+    #: Files and records that could not be read, without what only follows from that.
+    failed: int
     #: New since the last snapshot; all of them where there was none.
     added: int
     #: No longer in a source, or no longer readable.
@@ -184,12 +186,11 @@ def _build(
 def _at_work(out: Path, options: BuildOptions, *, update: bool = False, verify: bool = True) -> Iterator["_Work"]:
     allowance = None if options.fail_over is None else Allowance.parse(options.fail_over)
     failures = Failures(options.on_failure)
-    bar = tqdm(unit="record", disable=None if options.progress else True, file=sys.stderr)
     with (
         _reader(options) as reader,
         SnapshotBuilder(out, update=update) as snapshot,
         Journal(out) as journal,
-        bar,
+        tqdm(unit="record", disable=None if options.progress else True, file=sys.stderr) as bar,
     ):
         if journal.found:
             bar.write(f"going on with {journal.found} headers that an interrupted build read", file=sys.stderr)
@@ -255,6 +256,7 @@ class _Work:
             assets=files,
             bands=tuple(band.name for band in manifest.bands),
             failures=tuple(self.failures.found),
+            failed=len(self.failures.own),
             added=counts.added,
             dropped=counts.dropped,
             changed=counts.changed,

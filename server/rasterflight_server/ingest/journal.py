@@ -23,6 +23,8 @@ _PROFILES: Final = b"profiles"
 _VERSION: Final = {b"version": b"1"}
 _HEADERS_PER_FILE: Final = 2_000
 _SECONDS_PER_FILE: Final = 5.0
+#: Remote files are not looked at again, so what is old is not trusted.
+_KEPT_SECONDS: Final = 7 * 24 * 3600
 
 _SCHEMA: Final = pa.schema(
     [
@@ -56,7 +58,10 @@ class Journal:
 
     def __init__(self, directory: Path) -> None:
         self._folder = directory / FOLDER
-        self._files = [file for path in sorted(self._folder.glob("*.arrow")) if (file := _open(path)) is not None]
+        kept = [
+            path for path in sorted(self._folder.glob("*.arrow")) if time.time() - path.stat().st_mtime < _KEPT_SECONDS
+        ]
+        self._files = [file for path in kept if (file := _open(path)) is not None]
         self._found = {
             href: (number, row)
             for number, (table, _) in enumerate(self._files)

@@ -46,6 +46,7 @@ class Previous:
     """
 
     def __init__(self, directory: Path) -> None:
+        directory = directory.resolve()
         self.manifest = Manifest.read(directory)
         folder = directory / self.manifest.snapshot
         if not self.manifest.sources or not (folder / ORIGINS).exists():
