@@ -204,6 +204,17 @@ class TestItems:
         assert counts(update_index(tmp_path / "index", [second])) == (0, 0, 0, 3, 0)
         assert counts(update_index(tmp_path / "index")) == (0, 1, 0, 2, 0)
 
+    def test_part_of_a_source(self, tmp_path: Path) -> None:
+        items = self.write(tmp_path, "items.json", {"a": {}, "b": {}})
+        build_index(items, tmp_path / "index", "x")
+        document = json.loads(self.write(tmp_path, "items.json", {"a": {"n": 1}}).read_text())
+        items.write_text(json.dumps({**document, "links": [{"rel": "next", "href": "nowhere"}]}))
+        report = update_index(tmp_path / "index")
+        assert counts(report) == (0, 0, 1, 1, 1)
+        assert "only this page is indexed" in str(report.failures[0])
+        items.write_text(json.dumps(document))
+        assert counts(update_index(tmp_path / "index")) == (0, 1, 0, 1, 0)
+
     def test_several_sources_at_first(self, tmp_path: Path) -> None:
         first = self.write(tmp_path, "first.json", {"a": {"n": 1}, "b": {"n": 1}})
         second = self.write(tmp_path, "second.json", {"b": {"n": "2"}, "c": {"n": 2}})

@@ -7,6 +7,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
@@ -85,21 +86,27 @@ class Indexer:
         self._previous = snapshot.previous
         #: Id -> number of the source that it came from.
         self._seen: dict[str, int] = {}
+        self._partial = False
 
     def run(self, number: int, found: Iterable[RecordSource | Failure]) -> Iterator[None]:
         """Index the records of a source; comes back after each.
 
-        Of records with one id, the first of a source counts, and the last source.
+        Of records with one id, the first of a source counts, and the last source. Where a failure names no record, part of the
+        source was not to be had: what else the index has of it stays.
         """
+        self._partial = False
         for work, outcomes in read_in_order(self._works(number, found), self._reader):
             self._take(work, outcomes)
             yield
+        if self._partial and self._previous is not None:
+            self._snapshot.keep(np.array(list(self._previous.missing(number, self._seen)), np.int64))
 
     def _works(self, number: int, found: Iterable[RecordSource | Failure]) -> Iterator[tuple[_Work, list[Task]]]:
         for record in found:
             if isinstance(record, Failure):
                 self._failures.tried += 1
                 self._failures.add(record)
+                self._partial = self._partial or not record.record
             elif self._new(number, record.id):
                 self._failures.tried += len(record.assets)
                 work = self._work(number, record)

@@ -1,7 +1,7 @@
 """The index that is updated: what its rows hold, and what it knows of files."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,10 @@ class Previous:
     def has(self, record: str) -> bool:
         """Whether there is a record of this id."""
         return record in self._rows
+
+    def missing(self, source: int, seen: Container[str]) -> Iterator[int]:
+        """Rows of the records of a source that were not seen."""
+        return (row for record, row in self._rows.items() if self.sources[row] == source and record not in seen)
 
     def origin(self, row: int) -> Origin:
         """Where a record came from."""
