@@ -17,7 +17,7 @@ from rasterflight_server.catalog import Candidate, Collection, Slot
 from rasterflight_server.catalog.tiles import TilesFile
 from rasterflight_server.errors import RequestError, SourceError
 from rasterflight_server.ingest import BuildReport, Failure, build_index
-from rasterflight_server.ingest.write import TilesWriter
+from rasterflight_server.ingest.spill import TilesWriter
 from rasterflight_server.types import TileRanges
 from support.http_server import FileServer
 

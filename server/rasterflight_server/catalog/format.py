@@ -8,6 +8,7 @@
                    assets.arrow     a row per (record, slot): record number * slots + slot
                    tiles.arrow      a row per (asset, level): where the tiles lie in the file
                    profiles.json    what files have in common: levels, codec, nodata ...
+                   origins.arrow    a row per record: where it came from; only updates look at it
 """
 
 from typing import Final
@@ -23,6 +24,7 @@ RECORDS: Final = "records.parquet"
 ASSETS: Final = "assets.arrow"
 TILES: Final = "tiles.arrow"
 PROFILES: Final = "profiles.json"
+ORIGINS: Final = "origins.arrow"
 
 #: Rows of a record batch, so that a row is found by division.
 ASSETS_BATCH: Final = 65_536
@@ -61,5 +63,15 @@ TILES_SCHEMA: Final = pa.schema(
         pa.field("counts", pa.large_list(pa.field("item", pa.uint32(), nullable=False)), nullable=False),
         # Where there is no common gap.
         pa.field("offsets", pa.large_list(pa.field("item", pa.int64(), nullable=False))),
+    ]
+)
+
+ORIGINS_SCHEMA: Final = pa.schema(
+    [
+        # Position in the manifest's list of sources.
+        pa.field("source", pa.int16(), nullable=False),
+        # What the source said about the record, and about its files, as hashes.
+        pa.field("record_print", pa.uint64(), nullable=False),
+        pa.field("assets_print", pa.uint64(), nullable=False),
     ]
 )

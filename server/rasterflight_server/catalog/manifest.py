@@ -1,6 +1,7 @@
 """The manifest: what an index is, in one small JSON file."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,8 @@ class Manifest:
     extent: tuple[float, float, float, float] | None
     #: First and last datetime, RFC 3339.
     time_range: tuple[str, str] | None
+    #: How to run the sources again, one after the other; empty: not known.
+    sources: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> str:
         """Render the file."""
@@ -162,6 +165,7 @@ def _manifest(document: dict[str, Any]) -> Manifest:
         crs=tuple(CrsEntry(**crs) for crs in document["crs"]),
         extent=None if extent is None else (extent[0], extent[1], extent[2], extent[3]),
         time_range=None if time_range is None else (time_range[0], time_range[1]),
+        sources=tuple(map(dict, document.get("sources", ()))),
     )
 
 

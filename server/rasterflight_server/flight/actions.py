@@ -39,13 +39,31 @@ def _healthcheck(service: Service, _body: bytes, _caller: str) -> dict[str, obje
     return {
         "status": "ok",
         "version": version("rasterflight"),
-        "collections": {name: collection.snapshot for name, collection in sorted(service.collections.items())},
+        "collections": _snapshots(service),
+    }
+
+
+def _snapshots(service: Service) -> dict[str, str]:
+    return {name: collection.snapshot for name, collection in sorted(service.collections.items())}
+
+
+def _refresh(service: Service, body: bytes, _caller: str) -> dict[str, object]:
+    name = body.decode(errors="replace")
+    names = [service.collection(name).name] if name else sorted(service.collections)
+    before = _snapshots(service)
+    for each in names:
+        service.snapshots.refresh(each)
+    after = _snapshots(service)
+    return {
+        "collections": after,
+        "replaced": {each: before[each] for each in names if before[each] != after[each]},
     }
 
 
 def _stats(service: Service, _body: bytes, _caller: str) -> dict[str, object]:
     about = {"process": os.getpid(), "processes": service.crew.size}
-    return {**service.telemetry.snapshot(), **service.workers.cache.counts(), **service.uploads.counts(), **about}
+    counted = {**service.telemetry.snapshot(), **service.workers.cache.counts(), **service.uploads.counts()}
+    return {**counted, **about, "collections": _snapshots(service)}
 
 
 def _drop_upload(service: Service, body: bytes, caller: str) -> dict[str, object]:
@@ -56,9 +74,13 @@ def _drop_upload(service: Service, body: bytes, caller: str) -> dict[str, object
 
 #: Name -> what it does, and how.
 ACTIONS: dict[str, tuple[str, Callable[[Service, bytes, str], dict[str, object]]]] = {
+    "collection.refresh": (
+        "take the newest snapshot of the collection that the body names, or of all; the snapshots then served, as JSON",
+        _refresh,
+    ),
     "healthcheck": ("status, version, and the snapshot of each collection, as JSON", _healthcheck),
     "stats": (
-        "counters of streams, requests, bytes, tiles, the cache and uploads of the process that answers, as JSON",
+        "counters of streams, requests, bytes, tiles, cache, uploads; snapshots of collections; of the process that answers, as JSON",
         _stats,
     ),
     "upload.drop": ("forget areas that went up by DoPut; the body is the id of the upload", _drop_upload),

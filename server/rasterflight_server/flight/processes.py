@@ -89,6 +89,7 @@ class _Team:
     def run(self, forwarder: Forwarder, address: str, *, lifeline: bool) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGHUP, self._on_hangup)
         # The first alone: what is wrong with an index is said once.
         if not (self._workers[0].start() and all(self._start_others())):
             return self._end(signal.SIGTERM, 0.0) or 1
@@ -134,6 +135,11 @@ class _Team:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signature of signal handlers
         self._told.put(number)
+
+    def _on_hangup(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signature of signal handlers
+        # On threads: the lock of a worker may be held where the signal came in between.
+        for worker in self._workers:
+            threading.Thread(target=worker.signal, args=(number,), daemon=True).start()
 
     def _on_end_of_input(self) -> None:
         while os.read(sys.stdin.fileno(), 4096):

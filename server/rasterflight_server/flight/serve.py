@@ -12,15 +12,12 @@ import time
 from collections.abc import Mapping
 from types import FrameType
 
-from rasterflight_server.catalog import Collection
-from rasterflight_server.catalog.storage import storage_options
 from rasterflight_server.flight.arenas import limit_arenas
+from rasterflight_server.flight.indexes import Indexes
 from rasterflight_server.flight.listen import Listen
 from rasterflight_server.flight.options import ServeOptions
 from rasterflight_server.flight.server import FlightServer
 from rasterflight_server.flight.service import Service
-from rasterflight_server.flight.warmup import warm_up
-from rasterflight_server.store import Stores
 from rasterflight_server.telemetry import Telemetry
 
 _log = logging.getLogger("rasterflight_server")
@@ -33,7 +30,8 @@ def serve(collections: Mapping[str, str], location: str, options: ServeOptions) 
     """Serve collections until a signal comes; does not return, the process ends with status 0.
 
     SIGTERM or SIGINT: new calls are refused as DRAINING, running streams may finish within the grace. A second
-    signal ends the process at once. When the server is ready it prints ``listening on LOCATION``.
+    signal ends the process at once. New snapshots of the indexes are taken as they turn up, within a second or so; SIGHUP looks
+    at once. When the server is ready it prints ``listening on LOCATION``.
 
     Parameters
     ----------
@@ -50,12 +48,16 @@ def serve(collections: Mapping[str, str], location: str, options: ServeOptions) 
     limit_arenas()
     listen = Listen.parse(location)
     telemetry = Telemetry()
-    opened = {name: Collection.open(path, name=name, cache=options.index_cache) for name, path in collections.items()}
-    storage = storage_options({name: collection.configuration for name, collection in opened.items()})
-    stores = Stores(storage, cache=options.make_disk_cache(telemetry))
-    service = Service(opened, telemetry, stores, cache_bytes=options.cache_bytes, crew=options.crew)
-    for collection in opened.values():
-        warm_up(collection)
+    indexes = Indexes(collections, options.index_cache, options.make_disk_cache(telemetry))
+    opened = indexes.open_all()
+    service = Service(
+        opened,
+        telemetry,
+        indexes.stores(opened),
+        cache_bytes=options.cache_bytes,
+        crew=options.crew,
+        indexes=indexes,
+    )
     # What lives until the end is not to be looked through again and again: it takes longer than most plans.
     gc.collect()
     gc.freeze()
@@ -64,6 +66,8 @@ def serve(collections: Mapping[str, str], location: str, options: ServeOptions) 
     ending = _Ending(options.grace)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ending.on_signal)
+    signal.signal(signal.SIGHUP, lambda _number, _frame: service.snapshots.wake())
+    threading.Thread(target=service.snapshots.watch, daemon=True, name="snapshots").start()
     if options.lifeline:
         threading.Thread(target=ending.on_end_of_input, daemon=True, name="lifeline").start()
     print(f"listening on {listen.at(server.port)}", flush=True)  # noqa: T201 - those who start the server wait for it

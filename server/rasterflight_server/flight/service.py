@@ -17,6 +17,8 @@ from rasterflight_server.encode.sized import SizedStream
 from rasterflight_server.encode.stream import ChipsStream
 from rasterflight_server.errors import RequestError
 from rasterflight_server.flight.crew import Crew
+from rasterflight_server.flight.indexes import Indexes
+from rasterflight_server.flight.snapshots import Snapshots
 from rasterflight_server.plan.planner import ReadPlan, plan_read
 from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.plan.request import Request, parse_request
@@ -47,6 +49,8 @@ class Service:
         Bytes of decoded tiles that are kept, by all processes together.
     crew
         The processes that answer beside this one.
+    indexes
+        Where newer snapshots of the collections may turn up; None: nowhere.
     """
 
     def __init__(
@@ -57,14 +61,20 @@ class Service:
         *,
         cache_bytes: int = CACHE_BYTES,
         crew: Crew = Crew(),  # noqa: B008 - it never changes
+        indexes: Indexes | None = None,
     ) -> None:
         self.crew = crew
-        self.collections = dict(collections)
         self.telemetry = telemetry or Telemetry()
         cache = TileCache(cache_bytes // crew.size)
         self.workers = Workers(self.telemetry, stores=stores, cache=cache)
+        self.snapshots = Snapshots(collections, indexes, self.workers.use)
         self.uploads = crew.make_uploads()
         self._budget = crew.stream_budget()
+
+    @property
+    def collections(self) -> Mapping[str, Collection]:
+        """The collections as they are served now."""
+        return self.snapshots.current
 
     def collection(self, name: str) -> Collection:
         """Find a collection.
@@ -77,7 +87,7 @@ class Service:
         try:
             return self.collections[name]
         except KeyError:
-            near = difflib.get_close_matches(name, self.collections, n=1)
+            near = difflib.get_close_matches(name, list(self.collections), n=1)
             there = ", ".join(sorted(self.collections)[:20]) or "none"
             raise RequestError(
                 ErrorCode.COLLECTION_NOT_FOUND,

@@ -1,7 +1,17 @@
-"""Building an index from STAC, tables or files, and giving it back in other forms."""
+"""Building an index from STAC, tables or files, keeping it up to date, and giving it back in other forms."""
 
-from rasterflight_server.ingest.build import BuildReport, build_index
+from rasterflight_server.ingest.build import BuildOptions, BuildReport, build_index, index_records, update_index
 from rasterflight_server.ingest.export import ExportReport, export_index
 from rasterflight_server.ingest.sources import Failure, Notice
 
-__all__ = ["BuildReport", "ExportReport", "Failure", "Notice", "build_index", "export_index"]
+__all__ = [
+    "BuildOptions",
+    "BuildReport",
+    "ExportReport",
+    "Failure",
+    "Notice",
+    "build_index",
+    "export_index",
+    "index_records",
+    "update_index",
+]

@@ -1,57 +1,89 @@
-"""Building an index: read the header of every file, keep what can be read, list the rest."""
+"""Building an index and keeping it up to date: read the headers of files, keep what can be read, list the rest."""
 
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from tqdm import tqdm
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.catalog.configuration import Configuration
+from rasterflight_server.catalog.manifest import Manifest
 from rasterflight_server.catalog.storage import storage_options
-from rasterflight_server.errors import RequestError, SourceError
-from rasterflight_server.ingest.bands import NamedAsset, name_bands
+from rasterflight_server.errors import RequestError
 from rasterflight_server.ingest.configure import config_text, put_configuration
-from rasterflight_server.ingest.conflicts import find_conflicts
-from rasterflight_server.ingest.find import SourceOptions, find_records, source_label
-from rasterflight_server.ingest.header import Header, read_header
-from rasterflight_server.ingest.location import locate
+from rasterflight_server.ingest.failures import REPORT, Allowance, Failures, write_report
+from rasterflight_server.ingest.find import DEFAULTS, SourceOptions, check_sources
+from rasterflight_server.ingest.headers import DaskReader, HeaderReader, ThreadReader
+from rasterflight_server.ingest.indexer import Indexer
+from rasterflight_server.ingest.journal import Journal
 from rasterflight_server.ingest.presets import archive_source
-from rasterflight_server.ingest.registry import Registry
-from rasterflight_server.ingest.snapshot import SnapshotBuilder, check_target
-from rasterflight_server.ingest.sources import AssetSource, Failure, Notice, RecordSource
-from rasterflight_server.ingest.stacassets import AssetChoice
+from rasterflight_server.ingest.previous import Previous
+from rasterflight_server.ingest.saved import SavedSource, merge_sources
+from rasterflight_server.ingest.snapshot import SnapshotBuilder
+from rasterflight_server.ingest.sources import Failure, Notice, RecordSource
+from rasterflight_server.ingest.stacassets import ALL_DATA, AssetChoice
 from rasterflight_server.ingest.stacquery import StacQuery
 from rasterflight_server.ingest.tables import Query
-from rasterflight_server.ingest.write import IndexedAsset, IndexedRecord
+from rasterflight_server.ingest.target import check_target
 from rasterflight_server.store import Stores
-from rasterflight_server.types import Grid
 
-DEFAULT_JOBS: Final = 16
-_AHEAD_PER_JOB: Final = 8
-_NAMED_FAILURES: Final = 3
-_LEFT_OUT: Final = "none of its files can be read, it is not in the index"
+#: Records that are looked for before the first is read: of so many it is known how long they will take.
+_PEEK: Final = 2_000
 
-_Pending = tuple[RecordSource, list["Future[Header]"]]
+Found = Iterable[RecordSource | Failure]
 
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What became of a build."""
+    """What became of a build; numbers of records but for ``assets``."""
 
     name: str
     path: Path
     snapshot: str
     records: int
+    #: Files.
     assets: int
     bands: tuple[str, ...]
     failures: tuple[Failure, ...]
-    #: What is in the index, but not as its catalog says.
+    #: Files and records that could not be read, without what only follows from that.
+    failed: int
+    #: New since the last snapshot; all of them where there was none.
+    added: int
+    #: No longer in a source, or no longer readable.
+    dropped: int
+    #: Said otherwise by a source than before, or with other files.
+    changed: int
+    unchanged: int
+    #: Headers that an interrupted build had read before.
+    resumed: int
+    #: What is in the index, but not as its source says; of records that did not change, nothing is said again.
     notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How files are read, and what is done about failures."""
+
+    #: Files read at a time; None: what suits where they lie (4 local, 32 remote ones).
+    jobs: int | None = None
+    #: Where files are opened; None: as the configuration says.
+    stores: Stores | None = None
+    #: Address of a Dask scheduler whose workers read the files instead.
+    dask: str | None = None
+    #: Show a bar on stderr when that is a terminal.
+    progress: bool = False
+    #: Called with each failure when it is found.
+    on_failure: Callable[[Failure], None] | None = None
+    #: How much may fail before the build does: "1%", or a number of files; None: anything.
+    fail_over: str | float | None = None
+    #: Where failures are written to as Parquet; None: ``failures.parquet`` beside the manifest, if there are any.
+    report: Path | None = None
 
 
 def build_index(
@@ -67,15 +99,13 @@ def build_index(
     assets: Sequence[str] = (),
     prefer: str | None = None,
     search: Mapping[str, Any] | None = None,
-    jobs: int = DEFAULT_JOBS,
-    stores: Stores | None = None,
-    progress: bool = False,
-    on_failure: Callable[[Failure], None] | None = None,
+    **options: Any,
 ) -> BuildReport:
     """Index STAC of any kind, tables, or files by their names.
 
     Files that cannot be read do not stop the build: they are left out and listed, and so is a record of which no file can be
-    read. Headers win over the catalog where both say something.
+    read. Headers win over the catalog where both say something. A build that is interrupted keeps the headers that it read:
+    the next one in the same place goes on from there. Of records with one id, the last source counts, and there the first record.
 
     Parameters
     ----------
@@ -104,19 +134,13 @@ def build_index(
         For STAC, also as a table: take the href of this scheme, such as ``"s3"`` or ``"https"``, where an asset has alternates.
     search
         For STAC APIs: what to search for; ``StacQuery`` has the names.
-    jobs
-        Files that are read at a time.
-    stores
-        Where files are opened; None: as the configuration says.
-    progress
-        Show a bar on stderr when that is a terminal.
-    on_failure
-        Called with each failure when it is found.
+    options
+        See ``BuildOptions``.
 
     Raises
     ------
     RequestError
-        A parameter cannot be used, or there is nothing that can be indexed.
+        A parameter cannot be used, too much failed, or there is nothing that can be indexed.
     SourceError
         A source cannot be read.
     ConfigError
@@ -124,161 +148,219 @@ def build_index(
     """
     check_target(Path(out), name)
     configuration = config_text(config, preset, Path(out))
-    if stores is None:
-        said = Configuration() if configuration is None else Configuration.parse(configuration)
-        stores = Stores(storage_options({name: said}))
-    if jobs < 1:
-        raise RequestError(ErrorCode.BAD_REQUEST, f"jobs is at least 1, got {jobs}", field="jobs")
-    failures: list[Failure] = []
-
-    def fail(failure: Failure) -> None:
-        failures.append(failure)
-        if on_failure is not None:
-            on_failure(failure)
-
-    sources = _sources(source, query)
-    choice = AssetChoice(tuple(assets), prefer)
+    sources, choice = _sources(source, query), AssetChoice(tuple(assets), prefer)
     if preset is not None and not sources:
         archive, search, keys = archive_source(preset, search)
         choice = choice if choice.keys else AssetChoice(keys, prefer, expected=False)
         sources = [archive]
-    options = SourceOptions(
-        pattern=pattern,
-        map=map,
-        stores=stores,
-        assets=choice,
-        search=None if search is None else StacQuery.of(search),
-        jobs=jobs,
+    check_sources(sources)
+    reading = SourceOptions(
+        pattern=pattern, map=map, assets=choice, search=None if search is None else StacQuery.of(search)
     )
-    found = find_records(sources, options)
-    with SnapshotBuilder(Path(out)) as snapshot:
-        indexer = _Indexer(Path(out).resolve().parent, snapshot, fail)
-        bar = tqdm(unit="record", disable=None if progress else True, file=sys.stderr)
-        with bar, ThreadPoolExecutor(jobs, "header") as pool:
-            for record, headers in _read(_records(found, fail), stores, pool, jobs):
-                indexer.add(record, headers)
-                bar.update()
-        if not indexer.records:
-            raise _nothing(failures)
-        labels = ", ".join(source_label(each) for each in sources)
-        manifest = snapshot.finish(name, labels, indexer.records, indexer.registry)
+    saved = [SavedSource.of(each, reading) for each in sources]
+    with _at_work(Path(out), name, BuildOptions(**options), configuration) as work:
+        for number, each in enumerate(saved):
+            work.run(number, each, several=len(saved) > 1)
+        manifest, report = work.finish(name, saved, choice)
         if configuration is not None:
             put_configuration(Path(out), configuration, manifest)
-    return BuildReport(
-        name=name,
-        path=Path(out),
-        snapshot=manifest.snapshot,
-        records=manifest.records,
-        assets=sum(len(record.assets) for record in indexer.records),
-        bands=tuple(band.name for band in manifest.bands),
-        failures=tuple(failures),
-        notices=tuple(indexer.notices),
+        return report
+
+
+def index_records(records: Found, out: str | Path, name: str, **options: Any) -> BuildReport:
+    """Index records that a program makes; as ``build_index``. Other sources can join such an index by ``update_index``.
+
+    Parameters
+    ----------
+    records
+        Taken one by one, and not kept.
+    out, name, options
+        As for ``build_index``.
+    """
+    check_target(Path(out), name)
+    with _at_work(Path(out), name, BuildOptions(**options), config_text(None, None, Path(out))) as work:
+        work.take(0, records)
+        return work.finish(name, [SavedSource("")])[1]
+
+
+def update_index(
+    out: str | Path,
+    source: Any = (),
+    *,
+    pattern: str | None = None,
+    map: Mapping[str, str] | None = None,  # noqa: A002 - named as on the command line
+    query: str | None = None,
+    assets: Sequence[str] = (),
+    prefer: str | None = None,
+    search: Mapping[str, Any] | None = None,
+    verify: bool = True,
+    **options: Any,
+) -> BuildReport:
+    """Bring an index up to date: run its sources again, read what is new or changed, keep the rest without reading it.
+
+    Sources are read as they were at first, with the same map, search, assets and so on; relative paths in a query start from the
+    folder of the process. Records that are no longer in their source are dropped. Files that cannot be reached at the moment stay
+    as they were, and are reported. Readers see the index as it was before until the new one is complete.
+
+    Parameters
+    ----------
+    out
+        Directory of the index.
+    source
+        Run these only: sources of the index, or new ones, whose records join those that are there. Records of other sources
+        stay as they are, but for those whose id a new source has.
+    pattern, map, query, assets, prefer, search
+        As for ``build_index``, for these sources; where none is given, a source of the index is read as before.
+    verify
+        Look whether files of records that did not change are still the same (size, modification time, ETag): a system call
+        for each local one, a HEAD request for each remote one. False: what the source says is enough.
+    options
+        See ``BuildOptions``.
+
+    Raises
+    ------
+    BadIndexError
+        There is no index, or one that does not say what it was made from.
+    RequestError, SourceError, ConfigError
+        As ``build_index``; RequestError also where a source was an object of a program, or was given with a secret.
+    """
+    directory = Path(out)
+    name = Manifest.read(directory).name
+    choice = AssetChoice(tuple(assets), prefer)
+    reading = SourceOptions(
+        pattern=pattern, map=map, assets=choice, search=None if search is None else StacQuery.of(search)
     )
+    given = [SavedSource.of(each, reading) for each in _sources(source, query)]
+    if not given and reading != DEFAULTS:
+        raise RequestError(
+            ErrorCode.BAD_REQUEST,
+            "it was said how to read a source, but not which",
+            field="source",
+            hint="name it; without sources, those of the index are read as they were",
+        )
+    with _at_work(directory, name, BuildOptions(**options), config_text(None, None, directory), verify=verify) as work:
+        assert work.previous is not None
+        manifest, base = work.previous.manifest, directory.resolve().parent
+        sources, run = merge_sources([SavedSource.load(document, base) for document in manifest.sources], given)
+        work.snapshot.keep(np.flatnonzero(~np.isin(work.previous.sources, run)))
+        for number in run:
+            work.run(number, sources[number], several=len(run) > 1)
+        return work.finish(name, sources, choice)[1]
 
 
 def _sources(source: Any, query: str | None) -> list[Any]:
-    """Paths and URLs as text, tables as they are."""
+    """Paths and URLs, queries, and tables as they are."""
     alone = isinstance(source, str | Path) or hasattr(source, "__arrow_c_stream__")
-    sources = [str(each) if isinstance(each, Path) else each for each in ([source] if alone else source)]
+    sources = [source] if alone else list(source)
     return sources if query is None else [*sources, Query(query)]
 
 
-def _records(found: Iterable[RecordSource | Failure], fail: Callable[[Failure], None]) -> Iterator[RecordSource]:
-    for record in found:
-        if isinstance(record, Failure):
-            fail(record)
+@contextmanager
+def _at_work(
+    out: Path, name: str, options: BuildOptions, configuration: bytes | None, *, verify: bool | None = None
+) -> Iterator["_Work"]:
+    """Work in a directory; ``verify`` is said of updates alone."""
+    allowance = None if options.fail_over is None else Allowance.parse(options.fail_over)
+    failures = Failures(options.on_failure)
+    stores = options.stores
+    if stores is None:
+        said = Configuration() if configuration is None else Configuration.parse(configuration)
+        stores = Stores(storage_options({name: said}))
+    with (
+        _reader(options, stores) as reader,
+        SnapshotBuilder(out, update=verify is not None) as snapshot,
+        Journal(out) as journal,
+        tqdm(unit="record", disable=None if options.progress else True, file=sys.stderr) as bar,
+    ):
+        if journal.found:
+            bar.write(f"going on with {journal.found} headers that an interrupted build read", file=sys.stderr)
+        base = out.resolve().parent
+        indexer = Indexer(snapshot, reader, journal, failures, base=base, verify=bool(verify))
+        yield _Work(out, options, stores, allowance, failures, snapshot, journal, indexer, bar)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a build works with."""
+
+    out: Path
+    options: BuildOptions
+    stores: Stores
+    allowance: Allowance | None
+    failures: Failures
+    snapshot: SnapshotBuilder
+    journal: Journal
+    indexer: Indexer
+    bar: "tqdm[Any]"
+
+    @property
+    def previous(self) -> Previous | None:
+        """What is updated."""
+        return self.snapshot.previous
+
+    def run(self, number: int, source: SavedSource, *, several: bool) -> None:
+        """Index the records of a source; where it is one of several, its failures name it."""
+        found = source.find(self.stores, self.options.jobs)
+        self.take(number, _told(found, source.label) if several else found)
+
+    def take(self, number: int, found: Found) -> None:
+        """Index records of a source."""
+        records = iter(found)
+        first = list(islice(records, _PEEK))
+        if len(first) < _PEEK:
+            self.bar.total = self.bar.n + len(first)
+        elif self.previous is not None:
+            self.bar.total = max(self.previous.manifest.records, self.bar.n)
         else:
-            yield record
+            self.bar.total = None
+        for _ in self.indexer.run(number, chain(first, records)):
+            self.bar.update()
+            if failed := len(self.failures.found):
+                self.bar.set_postfix(failed=failed, refresh=False)
 
-
-def _read(records: Iterable[RecordSource], stores: Stores, pool: ThreadPoolExecutor, jobs: int) -> Iterator[_Pending]:
-    """Read headers a bounded number of files ahead; records come in order, each with the outcome for each of its files."""
-    pending: deque[_Pending] = deque()
-    files = 0
-    for record in records:
-        pending.append((record, [pool.submit(_header, asset, stores) for asset in record.assets]))
-        files += len(record.assets)
-        while files > jobs * _AHEAD_PER_JOB and len(pending) > 1:
-            files -= len(pending[0][1])
-            yield pending.popleft()
-    yield from pending
-
-
-def _header(asset: AssetSource, stores: Stores) -> Header:
-    if asset.header is not None:
-        return asset.header
-    with stores.open(asset.href) as source:
-        return read_header(source)
-
-
-class _Indexer:
-    """Turns records whose headers were read into records of the index."""
-
-    def __init__(self, base: Path, snapshot: SnapshotBuilder, fail: Callable[[Failure], None]) -> None:
-        self._base = base
-        self._snapshot = snapshot
-        self._fail = fail
-        self.registry = Registry()
-        self.records: list[IndexedRecord] = []
-        self.notices: list[Notice] = []
-
-    def add(self, record: RecordSource, headers: Sequence["Future[Header]"]) -> None:
-        files: list[tuple[AssetSource, Header]] = []
-        for asset, future in zip(record.assets, headers, strict=True):
-            try:
-                files.append((asset, future.result()))
-            except SourceError as error:
-                self._fail(Failure(record.id, asset.key, str(error)))
-        assets = [self._asset(asset) for asset in name_bands(files) if self._usable(record, asset)]
-        if not assets:
-            self._fail(Failure(record.id, "", _LEFT_OUT))
-            return
-        footprint, elsewhere = locate(record.geometry, [asset.grid for asset in assets])
-        self.notices += [*record.notices, *find_conflicts(record.id, files)]
-        if elsewhere is not None:
-            self.notices.append(Notice(record.id, "", elsewhere))
-        self.records.append(IndexedRecord(record, footprint, assets))
-
-    def _usable(self, record: RecordSource, asset: NamedAsset) -> bool:
-        if asset.reserved is None:
-            return True
-        reason = f"a band cannot be named {asset.reserved!r}: a column of every result has that name; give it another"
-        self._fail(Failure(record.id, asset.source.key, reason))
-        return False
-
-    def _asset(self, asset: NamedAsset) -> IndexedAsset:
-        grid = _grid(asset)
-        return IndexedAsset(
-            href=self._portable(asset.source.href),
-            identity=asset.header.identity,
-            grid=grid,
-            numbers=self.registry.add(asset, grid.crs),
-            first_tiles_row=self._snapshot.tiles.add(asset.header.tiles),
-            tags=asset.header.tags,
+    def finish(
+        self, name: str, sources: Sequence[SavedSource], choice: AssetChoice = ALL_DATA
+    ) -> tuple[Manifest, BuildReport]:
+        """Write the index, and what failed; some source should have had each asset of the choice."""
+        for key in choice.keys:
+            if choice.expected and self.indexer.keys and key not in self.indexer.keys:
+                self.failures.add(Failure("", key, "no record has an asset of this name"))
+        counts, report = self.snapshot.counts(), self.options.report
+        if report is None and not counts.records:
+            raise self.failures.nothing()
+        if self.failures.found or report is not None:
+            write_report(report or self.out / REPORT, self.failures.found)
+        else:
+            (self.out / REPORT).unlink(missing_ok=True)
+        self.failures.check(self.allowance, f"all failures are in {report or self.out.name + '/' + REPORT}")
+        if not counts.records:
+            raise self.failures.nothing()
+        base = self.out.resolve().parent
+        label = ", ".join(source.label for source in sources)
+        manifest, files = self.snapshot.finish(name, label, [source.dump(base) for source in sources])
+        self.journal.clear()
+        return manifest, BuildReport(
+            name=name,
+            path=self.out,
+            snapshot=manifest.snapshot,
+            records=manifest.records,
+            assets=files,
+            bands=tuple(band.name for band in manifest.bands),
+            failures=tuple(self.failures.found),
+            failed=len(self.failures.own),
+            added=counts.added,
+            dropped=counts.dropped,
+            changed=counts.changed,
+            unchanged=counts.unchanged,
+            resumed=self.journal.found,
+            notices=tuple(self.indexer.notices),
         )
 
-    def _portable(self, href: str) -> str:
-        if "://" in href or not Path(href).is_relative_to(self._base):
-            return href
-        return Path(href).relative_to(self._base).as_posix()
+
+def _told(found: Found, label: str) -> Iterator[RecordSource | Failure]:
+    for each in found:
+        yield replace(each, reason=f"{each.reason} (in {label})") if isinstance(each, Failure) else each
 
 
-def _grid(asset: NamedAsset) -> Grid:
-    """Grid by the header; what that does not say, by the catalog."""
-    grid, source = asset.header.grid, asset.source
-    transform = grid.transform if asset.header.located else source.transform
-    if transform is None:
-        return grid
-    return replace(grid, transform=transform, crs=grid.crs or source.crs)
-
-
-def _nothing(failures: Sequence[Failure]) -> RequestError:
-    """Error that gives one example for each of the first reasons."""
-    first: dict[str, Failure] = {}
-    for failure in failures:
-        if failure.reason != _LEFT_OUT:
-            first.setdefault(failure.reason, failure)
-    named = list(first.values())[:_NAMED_FAILURES]
-    reasons = "; ".join(map(str, named)) or "the source has no TIFF"
-    more = f"; {len(failures)} failures in all" if len(failures) > len(named) else ""
-    return RequestError(ErrorCode.BAD_REQUEST, f"nothing can be indexed: {reasons}{more}", field="source")
+def _reader(options: BuildOptions, stores: Stores) -> HeaderReader:
+    return ThreadReader(stores, options.jobs) if options.dask is None else DaskReader(stores, options.dask)

@@ -76,8 +76,7 @@ def find_records(sources: Sequence[Any], options: SourceOptions = DEFAULTS) -> I
     SourceError
         A source cannot be read.
     """
-    if not sources:
-        raise RequestError(ErrorCode.BAD_REQUEST, "there is no source to index", field="source", hint=_HINT)
+    check_sources(sources)
     if options.pattern is not None:
         compile_pattern(options.pattern)
     origins: dict[str, Any] = {}
@@ -94,6 +93,12 @@ def find_records(sources: Sequence[Any], options: SourceOptions = DEFAULTS) -> I
     for key in options.assets.keys:
         if origins and key not in keys and options.assets.expected:
             yield Failure("", key, "no record has an asset of this name")
+
+
+def check_sources(sources: Sequence[Any]) -> None:
+    """Refuse to index nothing."""
+    if not sources:
+        raise RequestError(ErrorCode.BAD_REQUEST, "there is no source to index", field="source", hint=_HINT)
 
 
 def source_label(source: Any) -> str:
@@ -135,7 +140,8 @@ def _records(source: Any, options: SourceOptions, session: requests.Session) -> 
     if is_prefix(source):
         _refuse(options, "a prefix", "assets", "search", "map")
         return read_prefix(source, options.pattern, stores)
-    _refuse(options, "STAC", "pattern", "map")
+    if "://" in source or Path(source).exists():
+        _refuse(options, "STAC", "pattern", "map")
     return _stac_records(source if "://" in source else str(Path(source).resolve()), options, session)
 
 

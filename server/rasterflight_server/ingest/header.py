@@ -13,7 +13,7 @@ from rasterflight_server.ingest.masks import find_masks
 from rasterflight_server.ingest.meaning import read_meaning
 from rasterflight_server.ingest.pages import read_level
 from rasterflight_server.ingest.ranges import read_ranges
-from rasterflight_server.store import ReadAhead, Source
+from rasterflight_server.store import Prefix, ReadAhead, Source
 from rasterflight_server.types import Grid, Identity, Level, Profile, TileRanges
 
 _SUBFILE, _OLD_SUBFILE = 254, 255
@@ -39,17 +39,24 @@ class Header:
     tags: str = ""
 
 
-def read_header(source: Source) -> Header:
+def read_header(source: Source, prefix: Prefix | None = None) -> Header:
     """Read the header of a GeoTIFF: its image, the overviews and the mask of it, and where all their tiles lie.
 
     Thumbnails and further images in the file are passed over, and so are overviews that cannot be read.
+
+    Parameters
+    ----------
+    source
+        The file.
+    prefix
+        Says how many bytes to fetch at first, and learns from this file.
 
     Raises
     ------
     SourceError
         UNSUPPORTED_LAYOUT, UNSUPPORTED_CODEC, SOURCE_CORRUPT (not a TIFF, damaged, truncated), or as the source.
     """
-    file = ReadAhead(source, _MAX_HEADER_BYTES)
+    file = ReadAhead(source, _MAX_HEADER_BYTES, None if prefix is None else prefix.size)
     image, *others = read_directories(file)
     full = read_level(image)
     pages = [(full, image)]
@@ -63,6 +70,8 @@ def read_header(source: Source) -> Header:
     meaning = read_meaning(image, full)
     keys = read_geokeys(image)
     transform = read_transform(image, keys)
+    if prefix is not None:
+        prefix.learn(file.extent)
     return Header(
         identity=source.identity(),
         profile=Profile(

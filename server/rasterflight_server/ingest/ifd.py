@@ -4,7 +4,7 @@ Read by hand rather than by a TIFF library, since the file is not trusted: here 
 needs, and no number in the file decides how much memory is taken before it was held against the size of the file.
 """
 
-from dataclasses import dataclass
+from struct import Struct
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -21,25 +21,38 @@ _TYPES: Final = {
 }  # fmt: skip
 #: Pairs of numbers, over and under the line.
 _RATIONALS: Final = {5: "2u4", 10: "2i4"}
-_CLASSIC_ENTRY: Final = 12
 #: What a BigTIFF says about itself: offsets of 8 bytes, and nothing more.
 _BIG_HEADER: Final = (8, 0)
+
+_NO_ENTRY: Final = (0, 0, b"")
+_NO_VALUES: Final = np.empty(0, np.int64)
 
 #: Directories that are looked at. A COG has a dozen; a file with thousands holds images, not overviews.
 _MAX_DIRECTORIES: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
 class _Variant:
     """How numbers are laid out: classic TIFF or BigTIFF, in one of the byte orders."""
 
-    order: Literal["<", ">"]
-    count: str
-    entry: int
-    pointer: str
+    def __init__(self, order: Literal["<", ">"], *, big: bool) -> None:
+        self.order = order
+        self.big = big
+        #: Number of entries, one entry (tag, type, number of values, values or their place), and a place in the file.
+        self.count = Struct(order + ("Q" if big else "H"))
+        self.entry = Struct(order + ("HHQ8s" if big else "HHI4s"))
+        self.pointer = Struct(order + ("Q" if big else "I"))
+        self.dtypes = {kind: np.dtype(order + name) for kind, name in _TYPES.items()}
+        self.rationals = {kind: np.dtype((order + name[1:], 2)) for kind, name in _RATIONALS.items()}
+        #: Types of whole numbers.
+        self.integers = {kind: Struct(order + dtype.char) for kind, dtype in self.dtypes.items() if dtype.kind in "ui"}
 
-    def dtype(self, kind: str) -> np.dtype[Any]:
-        return np.dtype(self.order + kind)
+
+_VARIANTS: Final = {
+    b"II*\0": _Variant("<", big=False),
+    b"MM\0*": _Variant(">", big=False),
+    b"II+\0": _Variant("<", big=True),
+    b"MM\0+": _Variant(">", big=True),
+}
 
 
 class Directory:
@@ -48,13 +61,9 @@ class Directory:
     def __init__(self, file: ReadAhead, variant: _Variant, entries: Data) -> None:
         self._file = file
         self._variant = variant
-        size = variant.entry
         # Of tags that stand twice the first counts, as for libtiff.
-        self._entries = {
-            int(np.frombuffer(entries, variant.dtype("u2"), 1, start)[0]): start
-            for start in reversed(range(0, len(entries), size))
-        }
-        self._raw = entries
+        found = list(variant.entry.iter_unpack(entries))
+        self._entries: dict[int, tuple[int, int, bytes]] = {entry[0]: entry[1:] for entry in reversed(found)}
 
     @property
     def big_endian(self) -> bool:
@@ -72,23 +81,21 @@ class Directory:
         SourceError
             SOURCE_CORRUPT: the values lie outside the file, or are of an unknown type.
         """
-        return self._values(tag, _TYPES)
+        return self._values(tag, self._variant.dtypes)
 
-    def _values(self, tag: int, types: dict[int, str]) -> npt.NDArray[Any]:
-        start = self._entries.get(tag)
-        if start is None:
-            return np.empty(0, np.int64)
-        pointer = self._variant.dtype(self._variant.pointer)
-        kind = int(np.frombuffer(self._raw, self._variant.dtype("u2"), 1, start + 2)[0])
-        count = int(np.frombuffer(self._raw, pointer, 1, start + 4)[0])
-        if kind not in types:
+    def _values(self, tag: int, dtypes: dict[int, np.dtype[Any]]) -> npt.NDArray[Any]:
+        entry = self._entries.get(tag)
+        if entry is None:
+            return _NO_VALUES
+        kind, count, value = entry
+        dtype = dtypes.get(kind)
+        if dtype is None:
             raise corrupt(f"the TIFF tag {tag} has the unknown type {kind}")
-        dtype = np.dtype(types[kind]).newbyteorder(self._variant.order)
-        inline = start + 4 + pointer.itemsize
-        if count * dtype.itemsize <= pointer.itemsize:
-            return np.frombuffer(self._raw, dtype, count, inline)
-        offset = int(np.frombuffer(self._raw, pointer, 1, inline)[0])
-        return np.frombuffer(self._file.read(offset, count * dtype.itemsize), dtype, count)
+        size = count * dtype.itemsize
+        if size > len(value):
+            [offset] = self._variant.pointer.unpack(value)
+            return np.frombuffer(self._file.read(offset, size), dtype, count)
+        return np.frombuffer(value, dtype, count)
 
     def integer(self, tag: int, default: int | None = None) -> int:
         """Value of a tag that is one whole number.
@@ -98,6 +105,9 @@ class Directory:
         SourceError
             SOURCE_CORRUPT: there is no such tag, and no default; it has several values; or as ``array``.
         """
+        single = self._single(tag)
+        if single is not None:
+            return single
         values = self.array(tag)
         if tag in self and values.size != 1:
             raise corrupt(f"the TIFF tag {tag} has {values.size} values instead of one")
@@ -107,9 +117,17 @@ class Directory:
             raise corrupt(f"the TIFF tag {tag} is missing")
         return default
 
+    def _single(self, tag: int) -> int | None:
+        """A whole number that stands in the entry itself."""
+        kind, count, value = self._entries.get(tag, _NO_ENTRY)
+        number = self._variant.integers.get(kind)
+        if count == 1 and number is not None and number.size <= len(value):
+            return int(number.unpack_from(value)[0])
+        return None
+
     def numbers(self, tag: int) -> list[float]:
         """All values of a tag, rationals too; empty when there is no such tag."""
-        values = self._values(tag, _TYPES | _RATIONALS).astype(np.float64)
+        values = self._values(tag, self._variant.dtypes | self._variant.rationals).astype(np.float64)
         if values.ndim == 1:
             return list(values.tolist())
         over, under = values.T
@@ -117,6 +135,8 @@ class Directory:
 
     def text(self, tag: int) -> str:
         """Value of an ASCII tag up to its NUL; empty when there is no such tag."""
+        if tag not in self:
+            return ""
         raw = self.array(tag)
         return bytes(raw).partition(b"\0")[0].decode("utf-8", "replace") if raw.dtype.itemsize == 1 else ""
 
@@ -130,18 +150,17 @@ def read_directories(file: ReadAhead) -> list[Directory]:
         SOURCE_CORRUPT: not a TIFF, or a damaged one; or as the source.
     """
     variant, offset = _read_header(file)
-    pointer = variant.dtype(variant.pointer)
     directories: list[Directory] = []
     seen: set[int] = set()
     while offset and len(directories) < _MAX_DIRECTORIES:
         if offset in seen:
             raise corrupt("the directories of the TIFF file go round in a circle")
         seen.add(offset)
-        count_dtype = variant.dtype(variant.count)
-        start = offset + count_dtype.itemsize
-        length = int(np.frombuffer(file.read(offset, count_dtype.itemsize), count_dtype)[0]) * variant.entry
+        start = offset + variant.count.size
+        [count] = variant.count.unpack(file.read(offset, variant.count.size))
+        length = count * variant.entry.size
         directories.append(Directory(file, variant, file.read(start, length)))
-        offset = int(np.frombuffer(file.read(start + length, pointer.itemsize), pointer)[0])
+        [offset] = variant.pointer.unpack(file.read(start + length, variant.pointer.size))
     if not directories:
         raise corrupt("the TIFF file has no directory")
     return directories
@@ -154,18 +173,11 @@ def corrupt(message: str) -> SourceError:
 
 def _read_header(file: ReadAhead) -> tuple[_Variant, int]:
     magic = bytes(file.read(0, min(4, file.size)))
-    orders: tuple[tuple[Literal["<", ">"], bytes], ...] = (("<", b"II"), (">", b"MM"))
-    for order, mark in orders:
-        for version, variant, start in (
-            (42, _Variant(order, "u2", _CLASSIC_ENTRY, "u4"), 4),
-            (43, _Variant(order, "u8", 20, "u8"), 8),
-        ):
-            if magic == mark + np.array(version, variant.dtype("u2")).tobytes():
-                pointer = variant.dtype(variant.pointer)
-                if (
-                    variant.entry > _CLASSIC_ENTRY
-                    and tuple(np.frombuffer(file.read(4, 4), variant.dtype("u2"))) != _BIG_HEADER
-                ):
-                    raise corrupt("the file is not a TIFF")
-                return variant, int(np.frombuffer(file.read(start, pointer.itemsize), pointer)[0])
-    raise corrupt("the file is empty" if not magic else "the file is not a TIFF")
+    variant = _VARIANTS.get(magic)
+    if variant is None:
+        raise corrupt("the file is not a TIFF" if magic else "the file is empty")
+    if not variant.big:
+        return variant, int(variant.pointer.unpack(file.read(4, 4))[0])
+    if tuple(np.frombuffer(file.read(4, 4), variant.order + "u2")) != _BIG_HEADER:
+        raise corrupt("the file is not a TIFF")
+    return variant, int(variant.pointer.unpack(file.read(8, 8))[0])

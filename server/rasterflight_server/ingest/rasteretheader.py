@@ -92,8 +92,14 @@ class _Tags(Directory):
     def __contains__(self, tag: int) -> bool:
         return tag in self._tags
 
-    def _values(self, tag: int, _types: Mapping[int, str]) -> npt.NDArray[Any]:
+    def array(self, tag: int) -> npt.NDArray[Any]:
         return self._tags.get(tag, np.empty(0, np.int64))
+
+    def numbers(self, tag: int) -> list[float]:
+        return list(map(float, self.array(tag)))
+
+    def _single(self, tag: int) -> int | None:  # noqa: ARG002 - there are no entries
+        return None
 
 
 @lru_cache(maxsize=4096)

@@ -91,6 +91,8 @@ class Failure:
     record: str
     asset: str
     reason: str
+    #: Records may be behind it of which nothing is known: part of the source was not to be had.
+    partial: bool = False
 
     def __str__(self) -> str:
         return _line(self.record, self.asset, self.reason)

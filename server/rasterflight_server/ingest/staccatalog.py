@@ -69,7 +69,9 @@ def walk_catalog(
                 try:
                     document = link.document.result()
                 except (SourceError, NotJsonError) as error:
-                    yield Failure(label(link.location), "", f"a link of the catalog is broken: {_words(error)}")
+                    yield Failure(
+                        label(link.location), "", f"a link of the catalog is broken: {_words(error)}", partial=True
+                    )
                     continue
                 match mapping(document).get("type"):
                     case "Feature":

@@ -1,9 +1,7 @@
-"""Tables of an index on disk; ``catalog.format`` says what they look like."""
+"""Tables of an index on disk, sorted; ``catalog.format`` says what they look like."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,152 +9,174 @@ import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import shapely
-from shapely.geometry.base import BaseGeometry
 
 from rasterflight_protocol import records_schema
-from rasterflight_server.catalog.format import ASSETS_BATCH, ASSETS_SCHEMA, NONE, TILES_BATCH, TILES_SCHEMA
-from rasterflight_server.catalog.tiles import pack
-from rasterflight_server.ingest.properties import clean_text, property_columns
-from rasterflight_server.ingest.registry import Numbers
-from rasterflight_server.ingest.sources import RecordSource
-from rasterflight_server.types import Grid, Identity, TileRanges
+from rasterflight_server.catalog.format import (
+    ASSETS_BATCH,
+    ASSETS_SCHEMA,
+    NONE,
+    ORIGINS_SCHEMA,
+    TILES_BATCH,
+    TILES_SCHEMA,
+)
+from rasterflight_server.ingest.properties import convert, final_type
+from rasterflight_server.ingest.registry import Shared
+from rasterflight_server.ingest.spill import RECORD_SCHEMA
 
 _ROW_GROUP: Final = 10_000
+#: Rows that are put in order at a time.
+_BLOCK: Final = 10 * _ROW_GROUP
+_BOUNDS: Final = ("xmin", "ymin", "xmax", "ymax")
+
+Rows = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedAsset:
-    """A file as it stands in the index."""
-
-    #: As it is to be stored: relative where the file and the index may move together.
-    href: str
-    identity: Identity | None
-    grid: Grid
-    numbers: Numbers
-    first_tiles_row: int
-    tags: str = ""
+def join_records(parts: Sequence[pa.Table]) -> pa.Table:
+    """Put records one below the other; a column of each property has one type, and nulls where a part has no such property."""
+    fields: dict[str, list[pa.Field]] = {}
+    for part in parts:
+        for field in list(part.schema)[len(RECORD_SCHEMA) :]:
+            fields.setdefault(field.name, []).append(field)
+    schema = pa.schema([*RECORD_SCHEMA, *(pa.field(name, final_type(found)) for name, found in fields.items())])
+    return pa.concat_tables([_aligned(part, schema) for part in parts])
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedRecord:
-    """A record as it stands in the index."""
-
-    source: RecordSource
-    footprint: BaseGeometry | None
-    assets: Sequence[IndexedAsset]
-
-    @property
-    def crs(self) -> str | None:
-        """CRS of the first raster that has one."""
-        return next((asset.grid.crs for asset in self.assets if asset.grid.crs), None)
+def _aligned(part: pa.Table, schema: pa.Schema) -> pa.Table:
+    columns = []
+    for number, field in enumerate(schema):
+        if number < len(RECORD_SCHEMA):
+            columns.append(part[field.name])
+        elif field.name in part.schema.names:
+            columns.append(convert(part[field.name], part.schema.field(field.name), field.type))
+        else:
+            columns.append(pa.chunked_array([pa.nulls(len(part), field.type)]))
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
-class TilesWriter:
-    """Writes ``tiles.arrow`` while files are read, so that tile lists need not be kept."""
-
-    def __init__(self, path: Path) -> None:
-        self._writer = pa.ipc.new_file(str(path), TILES_SCHEMA)
-        self._pending: list[dict[str, Any]] = []
-        self._rows = 0
-
-    def add(self, levels: Iterable[TileRanges]) -> int:
-        """Append the levels of one file; returns the row of the first."""
-        first = self._rows
-        for ranges in levels:
-            self._pending.append(pack(ranges))
-            self._rows += 1
-            if len(self._pending) == TILES_BATCH:
-                self._flush()
-        return first
-
-    def _flush(self) -> None:
-        if self._pending:
-            self._writer.write_batch(pa.RecordBatch.from_pylist(self._pending, TILES_SCHEMA))
-            self._pending = []
-
-    def close(self) -> None:
-        """Complete the file; a second call does nothing."""
-        self._flush()
-        self._writer.close()
+def sorted_rows(records: pa.Table, rows: Rows) -> Rows:
+    """Order rows along a Hilbert curve through the centres of their footprints, those without a footprint last."""
+    chosen = records.select(["id", *_BOUNDS]).take(rows)
+    xmin, ymin, xmax, ymax = (chosen[name].to_numpy() for name in _BOUNDS)
+    placed = ~np.isnan(xmin)
+    along = np.full(len(rows), 2**32, np.int64)
+    if placed.any():
+        centres = gpd.GeoSeries(gpd.points_from_xy((xmin + xmax)[placed] / 2, (ymin + ymax)[placed] / 2))
+        along[placed] = centres.hilbert_distance()
+    keys = pa.table({"along": along, "id": chosen["id"]})
+    ordered: Rows = rows[pc.sort_indices(keys, sort_keys=[("along", "ascending"), ("id", "ascending")]).to_numpy()]
+    return ordered
 
 
-def sort_records(records: Sequence[IndexedRecord]) -> list[IndexedRecord]:
-    """Order records along a Hilbert curve through the centres of their footprints, those without a footprint last."""
-    placed = [record for record in records if record.footprint is not None]
-    bounds = shapely.bounds([record.footprint for record in placed]).reshape(-1, 4)
-    centres = gpd.GeoSeries(gpd.points_from_xy(bounds[:, [0, 2]].mean(axis=1), bounds[:, [1, 3]].mean(axis=1)))
-    distances: Iterable[int] = centres.hilbert_distance() if placed else ()
-    along = dict(zip((record.source.id for record in placed), distances, strict=True))
-    last = 2**32
-    return sorted(records, key=lambda record: (along.get(record.source.id, last), record.source.id))
+def write_records(path: Path, records: pa.Table, rows: Rows, crs: Sequence[str], geometry_types: Iterable[str]) -> None:
+    """Write ``records.parquet`` (GeoParquet 1.1): some rows, in the order given; ``crs``: names of CRS by number."""
+    schema = records_schema(list(records.schema)[len(RECORD_SCHEMA) :])
+    geo = _geo(geometry_types, extent_of(records, rows))
+    names = np.array([*crs, None], object)  # the last is met by NONE
+    with pq.ParquetWriter(path, schema.with_metadata({b"geo": json.dumps(geo).encode()}), compression="zstd") as writer:
+        for start in range(0, len(rows), _BLOCK):
+            block = records.take(rows[start : start + _BLOCK]).combine_chunks()
+            bounds = [block[name].combine_chunks() for name in _BOUNDS]
+            struct = pa.StructArray.from_arrays(
+                bounds, fields=list(schema.field("bbox").type), mask=bounds[0].is_null()
+            )
+            columns = {name: block[name] for name in block.schema.names}
+            columns |= {"bbox": struct, "crs": pa.array(names[block["crs"].to_numpy()], pa.utf8())}
+            table = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+            writer.write_table(table, row_group_size=_ROW_GROUP)
 
 
-def write_records(path: Path, records: Sequence[IndexedRecord]) -> pa.Table:
-    """Write ``records.parquet`` (GeoParquet 1.1) in the order given; returns the table."""
-    footprints = np.array([record.footprint for record in records], dtype=object)
-    bounds = shapely.bounds(footprints)
-    fields, columns = property_columns([record.source.properties for record in records])
-    schema = records_schema(fields)
-    bbox_type = schema.field("bbox").type
-    bbox = pa.StructArray.from_arrays(
-        [pa.array(bounds[:, i]) for i in range(4)], fields=list(bbox_type), mask=pa.array(np.isnan(bounds[:, 0]))
-    )
-    table = pa.Table.from_arrays(
-        [
-            pa.array([record.source.id for record in records]),
-            pa.array([record.source.when for record in records], pa.timestamp("us")).cast(pa.timestamp("us", "UTC")),
-            pa.array(shapely.to_wkb(footprints), pa.binary()),
-            bbox,
-            pa.array([record.crs for record in records], pa.utf8()),
-            *columns,
-        ],
-        schema=schema.with_metadata({b"geo": json.dumps(_geo(footprints, bounds)).encode()}),
-    )
-    pq.write_table(table, path, compression="zstd", row_group_size=_ROW_GROUP)
-    return table
+def extent_of(records: pa.Table, rows: Rows) -> tuple[float, float, float, float] | None:
+    """Bounds of all footprints."""
+    chosen = records.select(_BOUNDS).take(rows)
+    low = [pc.min(chosen[name]).as_py() for name in _BOUNDS[:2]]
+    high = [pc.max(chosen[name]).as_py() for name in _BOUNDS[2:]]
+    return None if low[0] is None else (low[0], low[1], high[0], high[1])
 
 
-def _geo(footprints: npt.NDArray[Any], bounds: npt.NDArray[Any]) -> dict[str, Any]:
-    present = footprints[~np.isnan(bounds[:, 0])]
+def time_range_of(records: pa.Table, rows: Rows) -> tuple[str, str] | None:
+    """First and last datetime, RFC 3339."""
+    limits = pc.min_max(records["datetime"].take(rows).cast(pa.timestamp("us"))).as_py()
+    if limits["min"] is None:
+        return None
+    return f"{limits['min'].isoformat()}Z", f"{limits['max'].isoformat()}Z"
+
+
+def _geo(types: Iterable[str], extent: tuple[float, ...] | None) -> dict[str, Any]:
     geometry: dict[str, Any] = {
         "encoding": "WKB",
-        "geometry_types": sorted({str(footprint.geom_type) for footprint in present}),
-        "covering": {"bbox": {name: ["bbox", name] for name in ("xmin", "ymin", "xmax", "ymax")}},
+        "geometry_types": sorted(types),
+        "covering": {"bbox": {name: ["bbox", name] for name in _BOUNDS}},
     }
-    if present.size:
-        geometry["bbox"] = shapely.total_bounds(present).tolist()
+    if extent is not None:
+        geometry["bbox"] = list(extent)
     return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
 
 
-def write_assets(path: Path, records: Iterable[IndexedRecord], slots: int) -> None:
-    """Write ``assets.arrow``: a row for every record and slot."""
+def write_origins(path: Path, records: pa.Table, rows: Rows) -> None:
+    """Write ``origins.arrow``: a row for every record."""
+    with pa.ipc.new_file(str(path), ORIGINS_SCHEMA) as writer:
+        writer.write_table(records.select(ORIGINS_SCHEMA.names).take(rows).cast(ORIGINS_SCHEMA))
+
+
+def write_assets(path: Path, assets: pa.Table, places: Rows, first_tiles_rows: Rows, shared: Shared) -> None:
+    """Write ``assets.arrow``.
+
+    Parameters
+    ----------
+    assets
+        Files in any order.
+    places
+        Row in ``assets`` for each record and slot, record by record; ``NONE``: the record has no such file.
+    first_tiles_rows
+        New value of the column for each row of ``assets``.
+    shared
+        New numbers.
+    """
+    columns = assets.select(ASSETS_SCHEMA.names)
     with pa.ipc.new_file(str(path), ASSETS_SCHEMA) as writer:
-        rows = _asset_rows(records, slots)
-        while batch := list(islice(rows, ASSETS_BATCH)):
-            writer.write_batch(pa.RecordBatch.from_pylist(batch, ASSETS_SCHEMA))
+        for start in range(0, len(places), ASSETS_BATCH):
+            rows = places[start : start + ASSETS_BATCH]
+            absent = rows == NONE
+            block = columns.take(pa.array(rows, mask=absent))
+            replaced = {
+                "profile": pa.array(np.where(absent, NONE, shared.profile_numbers[numbers(block["profile"])])),
+                "crs": pa.array(shared.crs_numbers[numbers(block["crs"])], mask=absent),
+                "first_tiles_row": pa.array(first_tiles_rows[rows], mask=absent),
+            }
+            arrays = [replaced[name] if name in replaced else block[name] for name in ASSETS_SCHEMA.names]
+            table = pa.Table.from_arrays(arrays, schema=ASSETS_SCHEMA).combine_chunks()
+            writer.write_table(table, ASSETS_BATCH)
 
 
-def _asset_rows(records: Iterable[IndexedRecord], slots: int) -> Iterator[dict[str, Any]]:
-    for record in records:
-        by_slot = {asset.numbers.slot: asset for asset in record.assets}
-        for slot in range(slots):
-            yield _asset_row(by_slot[slot]) if slot in by_slot else {"profile": NONE}
+def numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Whole numbers of a column; ``NONE`` where it is null."""
+    found: npt.NDArray[Any] = pc.fill_null(column, NONE).to_numpy()
+    return found
 
 
-def _asset_row(asset: IndexedAsset) -> dict[str, Any]:
-    identity = asset.identity
-    return {
-        "href": clean_text(asset.href),
-        "size": identity and identity.size,
-        "mtime_ns": identity and identity.mtime_ns,
-        "etag": identity and identity.etag,
-        "profile": asset.numbers.profile,
-        "crs": asset.numbers.crs,
-        "width": asset.grid.width,
-        "height": asset.grid.height,
-        **{f"transform_{name}": getattr(asset.grid.transform, name) for name in "abcdef"},
-        "first_tiles_row": asset.first_tiles_row,
-        "tags": clean_text(asset.tags) or None,
-    }
+def write_tiles(path: Path, tiles: pa.Table, first: Rows, counts: Rows) -> Rows:
+    """Write ``tiles.arrow`` with the rows that are still needed.
+
+    Parameters
+    ----------
+    tiles
+        All rows that there are.
+    first, counts
+        First row, and number of rows, of each file.
+
+    Returns
+    -------
+    ndarray
+        The new first row of each file.
+    """
+    order = np.argsort(first, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(counts[order])])
+    moved = np.empty_like(first)
+    moved[order] = starts[:-1]
+    rows = np.repeat(first[order] - starts[:-1], counts[order]) + np.arange(starts[-1])
+    with pa.ipc.new_file(str(path), TILES_SCHEMA) as writer:
+        for start in range(0, len(rows), TILES_BATCH):
+            writer.write_table(tiles.take(rows[start : start + TILES_BATCH]).combine_chunks(), TILES_BATCH)
+    return moved

@@ -55,6 +55,10 @@ class Workers:
         self._remote: dict[tuple[str, str], FairPool] = {}
         self._lock = threading.Lock()
 
+    def use(self, stores: Stores) -> None:
+        """Open files there from now on."""
+        self._tools = self._tools._replace(stores=stores)
+
     def submit(self, tasks: Sequence[TileTask]) -> None:
         """Start to read tiles of one level of one file, for one owner; each task is told when it is done."""
         hits: list[tuple[TileTask, Tile]] = []

@@ -3,13 +3,14 @@
 from rasterflight_server.store.diskcache import DiskCache
 from rasterflight_server.store.opening import is_remote, list_files, open_source, read_whole
 from rasterflight_server.store.options import StorageOptions
-from rasterflight_server.store.readahead import ReadAhead
+from rasterflight_server.store.readahead import Prefix, ReadAhead
 from rasterflight_server.store.source import Data, Source
 from rasterflight_server.store.stores import Stores
 
 __all__ = [
     "Data",
     "DiskCache",
+    "Prefix",
     "ReadAhead",
     "Source",
     "StorageOptions",

@@ -47,9 +47,14 @@ class Stores:
     """
 
     def __init__(self, options: Mapping[str, StorageOptions] | None = None, *, cache: DiskCache | None = None) -> None:
-        self._prefixes = Prefixes(options or {})
+        self._options = dict(options or {})
+        self._prefixes = Prefixes(self._options)
         self._cache = cache
         self._connect = lru_cache(maxsize=_STORES)(connect)
+
+    def __reduce__(self) -> tuple[type["Stores"], tuple[dict[str, StorageOptions]]]:
+        # In another process: the same options, connections of its own, no cache.
+        return Stores, (self._options,)
 
     def open(self, href: str, expected: Identity | None = None) -> Source:
         """Open a file for reading.
