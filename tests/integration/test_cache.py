@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
+import tifffile
+from affine import Affine
 
 import rasterflight as rf
 from support.http_server import FileServer
@@ -133,3 +136,28 @@ def test_sizes_on_the_command_line(tmp_path: Path) -> None:
     done = run_server_command("serve", "--collection", f"a={tmp_path}", "--cache-size", "much")
     assert done.returncode == 1
     assert "argument --cache-size: 'much' is no size such as 20GiB or 500MB" in done.stderr
+
+
+@pytest.mark.parametrize("noisy_part", [1.0, 0.25])
+def test_of_remote_tiles_only_the_part_is_fetched_that_the_rows_take(tmp_path: Path, noisy_part: float) -> None:
+    """Where the first rows take more than their part of the tile, the rest is fetched as well."""
+    side = 1024
+    pixels = noise(side, side)
+    pixels[int(side * noisy_part) :] = 0
+    profile = {"driver": "GTiff", "width": side, "height": side, "count": 1, "dtype": "uint16", "tiled": True}
+    place = {"crs": "EPSG:32631", "transform": Affine(10, 0, 500_000, 0, -10, 5_700_000)}
+    layout = {"blockxsize": side, "blockysize": side, "compress": "deflate", "predictor": 2}
+    with rasterio.open(tmp_path / "t.tif", "w", **profile, **place, **layout) as dataset:
+        dataset.write(pixels, 1)
+    with tifffile.TiffFile(tmp_path / "t.tif") as file:
+        [stored] = file.pages[0].databytecounts
+    with FileServer(tmp_path) as files:
+        where = index(tmp_path, f"{files.url}/t.tif")
+        with ServerProcess({"made": where}) as server, rf.connect(server.url) as client:
+            files.requests.clear()
+            before = stats(server.url)["bytes_fetched"]
+            assert np.array_equal(read(client, 30, 100, 200, 156), pixels[100:256, 30:230])
+            fetched = stats(server.url)["bytes_fetched"] - before
+            assert fetched == (int(stored * 1.1 / 4) if noisy_part == 1 else stored)
+            assert len(files.requests) == (1 if noisy_part == 1 else 2)
+            assert np.array_equal(read(client, 0, 0, side, side), pixels)

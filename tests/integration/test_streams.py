@@ -15,6 +15,7 @@ import pytest
 import shapely
 
 import rasterflight as rf
+from rasterflight_server.read.ranges import MAX_GAP
 from support.http_server import FileServer
 from support.scenes import noise, write_items, write_scene
 from support.server import ServerProcess, run_server_command
@@ -149,7 +150,7 @@ def test_each_tile_is_fetched_and_decoded_once(remote: tuple[FileServer, ServerP
     assert after["requests"] - before["requests"] == len(files.requests)
     ranges = [(request.path, byte) for request in files.requests for byte in covered(request.range)]
     assert max(Counter(ranges).values()) == 1
-    assert len(ranges) - plan.bytes_to_fetch < 16 * 1024 * len(files.requests)
+    assert len(ranges) - plan.bytes_to_fetch <= MAX_GAP * len(files.requests)
     assert len(files.requests) <= 2 * 2
     truth = noise(640, 640, 0)
     assert np.array_equal(found.data[0], truth[10:250, 10:250])

@@ -121,11 +121,27 @@ class Reading:
         self._tools.telemetry.add(requests=1, bytes_fetched=len(data), tiles_decoded=len(claims))
         for task, flight in claims:
             start = task.offset - request.offset
+            raw = data[start : start + task.length]
             try:
-                self._decode(task, flight, data[start : start + task.length])
+                self._decode(task, flight, raw)
             except SourceError as error:
-                damaged = SourceError(ErrorCode.SOURCE_CORRUPT, f"tile {task.tile}: {error.message}", hint=error.hint)
-                self._fail([task], damaged)
+                if len(raw) < task.length and not task.level.stored_as_pixels:
+                    # The rows take more of the tile than was thought.
+                    self._read_rest(source, task, flight, raw)
+                else:
+                    self._fail([task], _damaged(task, error))
+
+    def _read_rest(self, source: Source, task: TileTask, flight: Flight, raw: memoryview) -> None:
+        try:
+            rest = source.read_range(task.offset + len(raw), task.length - len(raw))
+        except SourceError as error:
+            self._fail([task], error)
+            return
+        self._tools.telemetry.add(requests=1, bytes_fetched=len(rest))
+        try:
+            self._decode(task, flight, memoryview(b"".join((raw, rest))))
+        except SourceError as error:
+            self._fail([task], _damaged(task, error))
 
     def _decode(self, task: TileTask, flight: Flight, raw: memoryview) -> None:
         level = task.level
@@ -140,6 +156,10 @@ class Reading:
             flight = self._left.pop(task)
             task.fail(error)
             self._tools.cache.abandon(task.key, flight)
+
+
+def _damaged(task: TileTask, error: SourceError) -> SourceError:
+    return SourceError(ErrorCode.SOURCE_CORRUPT, f"tile {task.tile}: {error.message}", hint=error.hint)
 
 
 class Copying:

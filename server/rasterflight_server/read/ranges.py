@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-#: Bytes between two tiles that are cheaper to read and drop than to ask for separately.
+#: Bytes between two tiles that are cheaper to read and drop than to ask for separately. Measured: a request takes 110 us of a
+#: core, in which a line of 1 Gbit/s carries 14 KB. More would also read tiles twice that another request is for.
 MAX_GAP = 16 << 10
 #: Above this a request stops growing, so that the parts of a large read arrive in parallel.
 MAX_REQUEST = 2 << 20
