@@ -13,7 +13,7 @@ import rasterio.warp
 import rasterflight as rf
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
-from rasterflight_server.ingest import build_index, presets
+from rasterflight_server.ingest import build_index, presets, update_index
 from support import archives
 from support.server import ServerProcess, run_server_command
 from support.stac_api import StacApi
@@ -97,6 +97,10 @@ def test_an_archive_is_searched_indexed_and_read(
         here = replace(preset, preset=replace(preset.preset, api=api.url))
         monkeypatch.setattr(presets, "read_preset", lambda _: here)
         report = build_index((), tmp_path / "i", "x", preset=name, search={"ids": [found["id"]]}, prefer="file")
+        # An update asks the archive the same again.
+        assert update_index(tmp_path / "i").unchanged == 1
+    assert len(api.searches) == 2
+    assert api.searches[0] == api.searches[1]
     assert api.searches[0].parameters["collections"] in ([preset.preset.collection], preset.preset.collection)
     assert (report.records, report.failures) == (1, ())
     assert not any("visual" in band or "preview" in band for band in report.bands)

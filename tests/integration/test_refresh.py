@@ -12,6 +12,7 @@ import pytest
 import rasterflight as rf
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.ingest import build_index, update_index
+from support.http_server import FileServer
 from support.scenes import noise, write_scene
 from support.server import ServerProcess
 from support.telemetry import wait_for
@@ -150,3 +151,75 @@ def test_a_broken_snapshot_is_refused(
     manifest.write_text(good)
     after = served.update()
     assert wait_for(lambda: snapshot(bare) == after, 20)
+
+
+def test_a_configuration_is_taken_without_a_rebuild(
+    served: Served, flight: tuple[ServerProcess, fl.FlightClient]
+) -> None:
+    server, bare = flight
+    before = snapshot(bare)
+    configuration = served.index / "collection.toml"
+    configuration.write_text("title = 'New'\n[limits]\npixels = 1")
+    ticket = fl.Ticket(b'{"collection": "c", "bands": ["band_1"]}')
+
+    def listed() -> dict:
+        return json.loads(next(iter(bare.list_flights())).app_metadata)
+
+    assert wait_for(lambda: listed()["title"] == "New", 20)
+    assert snapshot(bare) == before
+    with pytest.raises(fl.FlightServerError, match="the collection gives 1 at a time"):
+        bare.do_get(ticket).read_all()
+    configuration.write_text("[bands.band_9]\nnodata = 3")
+    assert wait_for(lambda: "the collection has no band 'band_9'" in server.log, 20)
+    assert listed()["title"] == "New"
+    configuration.write_text("[bands.band_1]\nnodata = 3")
+    assert wait_for(lambda: snapshot(bare).startswith(f"{before}-"), 20)
+    assert len(bare.do_get(ticket).read_all()) == 1
+
+
+def test_options_of_stores_are_taken_without_a_rebuild(served: Served, tmp_path: Path) -> None:
+    pixels = served.write("a")
+    with FileServer(served.files) as files:
+        feature = {"type": "Feature", "id": "a", "assets": {"red": {"href": f"{files.url}/a.tif"}}}
+        (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+        build_index(tmp_path / "items.json", served.index, "c")
+        options = ["--cache-size=0"]
+        with ServerProcess({"c": served.index}, options=options) as server, rf.connect(server.url) as client:
+            assert client.collection("c").get_numpy(bands=["red"]).shape == (1, *pixels.shape)
+            rewrite = f'[[rewrite]]\nfrom = "{files.url}/"\nto = "{files.url}/elsewhere/"'
+            (served.index / "collection.toml").write_text(rewrite)
+            assert wait_for(lambda: "takes the place of" in server.log, 20)
+            with pytest.raises(rf.errors.SourceNotFoundError):
+                client.collection("c").get_numpy(bands=["red"])
+            assert files.requests[-1].path == "/elsewhere/a.tif"
+
+
+def test_every_process_takes_it(served: Served) -> None:
+    served.write("a")
+    served.build()
+    with ServerProcess({"c": served.index}, workers=2) as server:
+        location = server.url.replace("grpc://", "grpc+tcp://")
+        pool = [("grpc.use_local_subchannel_pool", 1)]
+        with fl.connect(location, generic_options=pool) as one, fl.connect(location, generic_options=pool) as other:
+            assert action(one, "stats")["process"] != action(other, "stats")["process"]
+            served.write("b")
+            after = served.update()
+            server.process.send_signal(signal.SIGHUP)
+            assert wait_for(lambda: snapshot(one) == snapshot(other) == after, 20)
+        assert server.process.poll() is None
+
+
+def test_behind_a_url_it_is_taken_when_asked(served: Served, tmp_path: Path) -> None:
+    served.write("a")
+    before = served.build()
+    with (
+        FileServer(tmp_path) as files,
+        ServerProcess({"c": f"{files.url}/index"}, options=[f"--index-cache={tmp_path / 'cache'}"]) as server,
+        fl.connect(server.url.replace("grpc://", "grpc+tcp://")) as bare,
+    ):
+        assert snapshot(bare) == before
+        served.write("b")
+        after = served.update()
+        assert action(bare, "collection.refresh") == {"collections": {"c": after}, "replaced": {"c": before}}
+        server.process.send_signal(signal.SIGHUP)
+        assert len(bare.do_get(fl.Ticket(b'{"collection": "c", "bands": ["band_1"]}')).read_all()) == 2

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,12 @@ from rasterflight_server.catalog.manifest import Manifest
 from rasterflight_server.errors import BadIndexError, RequestError, SourceError
 from rasterflight_server.ingest import BuildReport, build_index, index_records, update_index
 from rasterflight_server.ingest import headers as headers_module
+from rasterflight_server.ingest.header import Header
 from rasterflight_server.ingest.sources import AssetSource, RecordSource
+from rasterflight_server.store import Stores
 from support.http_server import FileServer
 from support.scenes import noise, write_scene
+from support.stac_api import StacApi
 
 
 def counts(report: BuildReport) -> tuple[int, int, int, int, int]:
@@ -282,6 +286,104 @@ class TestOverHttp:
         server.faults.status.clear()
         assert counts(update_index(tmp_path / "index")) == (1, 0, 0, 2, 0)
         assert not (tmp_path / "index" / "failures.parquet").exists()
+
+
+class TestKindsOfSources:
+    """Each is read again as it was read at first."""
+
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> Path:
+        for name in ("a", "b", "c"):
+            write_scene(tmp_path / f"{name}.tif", noise(32, 32), tile=32)
+        return tmp_path
+
+    def table(self, folder: Path, **clouds: int) -> pa.Table:
+        paths = [str(folder / f"{name}.tif") for name in clouds]
+        return pa.table({"scene": list(clouds), "clouds": list(clouds.values()), "red_url": paths})
+
+    def saved(self, folder: Path) -> dict:
+        [source] = json.loads((folder / "index" / "manifest.json").read_text())["sources"]
+        return source
+
+    def test_a_table_with_a_map(self, files: Path, opened: list[str]) -> None:
+        pq.write_table(self.table(files, a=1, b=2), files / "t.parquet")
+        build_index(files / "t.parquet", files / "index", "x", map={"id": "scene", "B04": "red_url"})
+        assert self.saved(files) == {"location": "t.parquet", "map": {"id": "scene", "B04": "red_url"}}
+        opened.clear()
+        pq.write_table(self.table(files, b=3, c=4), files / "t.parquet")
+        assert counts(update_index(files / "index")) == (1, 1, 1, 0, 0)
+        assert len(opened) == 1
+
+    def test_a_query(self, files: Path) -> None:
+        pq.write_table(self.table(files, a=1, b=2, c=30), files / "t.parquet")
+        sql = f"SELECT * FROM '{files}/t.parquet' WHERE clouds < 20 AND 'http://h/x?sig=hidden' != ''"
+        named = {"id": "scene", "B04": "red_url"}
+        assert build_index((), files / "index", "x", query=sql, map=named).records == 2
+        assert "hidden" not in (files / "index" / "manifest.json").read_text()
+        with pytest.raises(RequestError, match="the source 'the query' was given with a secret"):
+            update_index(files / "index")
+        assert counts(update_index(files / "index", query=sql)) == (0, 0, 0, 2, 0)
+        plain = sql.replace("?sig=hidden", "")
+        assert build_index((), files / "index", "x", query=plain, map=named).records == 2
+        pq.write_table(self.table(files, a=1, b=20, c=3), files / "t.parquet")
+        assert counts(update_index(files / "index")) == (1, 1, 0, 1, 0)
+
+    def test_a_search(self, files: Path) -> None:
+        def item(number: int, name: str) -> dict:
+            assets = {key: {"href": (files / f"{name}.tif").as_uri(), "type": "image/tiff"} for key in ("red", "nir")}
+            when = {"datetime": f"2024-01-0{number}T00:00:00Z"}
+            return {"type": "Feature", "stac_version": "1.0.0", "id": name, "geometry": None, "properties": when,
+                    "links": [], "collection": "s2", "assets": assets}  # fmt: skip
+
+        with StacApi([item(1, "a"), item(5, "b")]) as api:
+            search = {"collections": "s2", "datetime": "2024-01-01/2024-01-03"}
+            report = build_index(api.url, files / "index", "x", search=search, assets=["red"])
+            assert (report.records, report.bands) == (1, ("red",))
+            assert self.saved(files) == {
+                "location": api.url,
+                "assets": ["red"],
+                "search": {"collections": ["s2"], "datetime": "2024-01-01/2024-01-03", "limit": 100},
+            }
+            api.items.append(item(2, "c"))
+            report = update_index(files / "index")
+            assert (counts(report), report.bands) == ((1, 0, 0, 1, 0), ("red",))
+
+    def test_what_a_program_gave(self, files: Path) -> None:
+        named = {"id": "scene", "B04": "red_url"}
+        build_index(self.table(files, a=1), files / "index", "x", map=named)
+        with pytest.raises(RequestError, match="made from records of a program, which cannot be run again") as caught:
+            update_index(files / "index")
+        assert caught.value.field == "source"
+        assert counts(update_index(files / "index", self.table(files, a=2, b=2), map=named)) == (1, 0, 1, 0, 0)
+
+    def test_headers_that_a_source_gives(self, files: Path) -> None:
+        [header] = headers_module.read_files([headers_module.Task(str(files / "a.tif"))], Stores())
+        # Collections of rasteret know no size and no ETag.
+        header = replace(header, identity=None)
+        moved = replace(header, tiles=tuple(replace(each, offsets=each.offsets + 16) for each in header.tiles))
+
+        def records(header: Header) -> list[RecordSource]:
+            return [RecordSource("a", (AssetSource("red", str(files / "a.tif"), single="red", header=header),))]
+
+        before = index_records(records(header), files / "index", "x").snapshot
+        assert index_records(records(header), files / "index", "x").snapshot == before
+        assert index_records(records(moved), files / "index", "x").snapshot != before
+
+    def test_how_but_not_which(self, files: Path) -> None:
+        build_index(files, files / "index", "x")
+        with pytest.raises(RequestError, match="it was said how to read a source, but not which") as caught:
+            update_index(files / "index", prefer="s3")
+        assert (caught.value.field, caught.value.code) == ("source", ErrorCode.BAD_REQUEST)
+
+    def test_by_the_configuration(self, files: Path) -> None:
+        with FileServer(files) as server:
+            (files / "my.toml").write_text(f'[[rewrite]]\nfrom = "https://elsewhere.example/"\nto = "{server.url}/"')
+            features = [{"type": "Feature", "id": "a", "assets": {"red": {"href": "https://elsewhere.example/a.tif"}}}]
+            (files / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+            build_index(files / "items.json", files / "index", "x", config=files / "my.toml")
+            server.requests.clear()
+            assert counts(update_index(files / "index")) == (0, 0, 0, 1, 0)
+            assert [(request.method, request.path) for request in server.requests] == [("HEAD", "/a.tif")]
 
 
 class TestSavedSources:
