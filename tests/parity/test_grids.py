@@ -177,7 +177,7 @@ def pyramid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FileServ
         items = write_items(folder / "items.json", {"r": {"B": f"{files.url}/a.tif"}})
         done = run_server_command("index", items, "--out", folder / "index", "--name", "made")
         assert done.returncode == 0, done.stderr
-        with ServerProcess({"made": folder / "index"}) as server:
+        with ServerProcess({"made": folder / "index"}, cache_size="0") as server:
             yield files, server
 
 

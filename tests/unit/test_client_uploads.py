@@ -176,9 +176,9 @@ def test_an_upload_counts_towards_the_timeout(
         given.append(timeout)
         return put_areas(schema, batches, timeout)
 
-    def start(request: ReadRequest, timeout: float | None) -> object:
+    def start(request: ReadRequest, timeout: float | None, *, aligned: bool = True) -> object:
         given.append(timeout)
-        return opened(request, timeout)
+        return opened(request, timeout, aligned=aligned)
 
     monkeypatch.setattr(connection, "put_areas", put)
     monkeypatch.setattr(connection, "open", start)
