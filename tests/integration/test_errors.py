@@ -232,7 +232,7 @@ def test_other_rpcs(raw: fl.FlightClient) -> None:
         "action": (
             "BAD_REQUEST",
             "action",
-            "there is no action 'explode' (actions here: healthcheck, stats, upload.drop)",
+            "there is no action 'explode' (actions here: collection.refresh, healthcheck, stats, upload.drop)",
         ),
         "junk ticket": ("BAD_REQUEST", "ticket", "neither a google.protobuf.Any nor"),
         "put": ("BAD_REQUEST", "path", 'nothing can be put there (areas are put to the path ["areas"])'),

@@ -42,7 +42,8 @@ def test_a_collection_knows_itself():
         toy = client.collection("toy")
         assert (toy.name, toy.bands, toy.snapshot) == ("toy", ["red", "nir"], "s1")
         assert toy.schema == RECORDS
-        assert repr(toy) == "<rasterflight.Collection 'toy', bands red, nir>"
+        assert repr(toy).startswith("<rasterflight.Collection 'toy'\n  records  2, 2024-01-01 to 2024-01-02\n")
+        assert repr(toy).endswith("\n  bands    red, nir (uint16)>")
         assert "cloud_cover_lt: 20" in repr(toy.subset(cloud_cover_lt=20))
         assert repr(client) == f"<rasterflight.Client {url}>"
 

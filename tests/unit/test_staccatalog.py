@@ -316,3 +316,12 @@ class TestHttp:
         with pytest.raises(SourceError, match="its URL cannot be used") as caught:
             read("http://[x]/a.json")
         assert caught.value.code is ErrorCode.SOURCE_NOT_FOUND
+
+    def test_no_url_in_an_item(self, tmp_path: Path, data: Path) -> None:
+        assets = {"bad": {"href": "http://[x]/a.tif"}, "good": {"href": str(data / "variety" / "cog.tif")}}
+        write(
+            tmp_path / "item.json", {"type": "Feature", "id": "a", "geometry": None, "properties": {}, "assets": assets}
+        )
+        report = build_index(tmp_path / "item.json", tmp_path / "index", "x")
+        assert (report.records, report.assets) == (1, 1)
+        assert list(map(str, report.failures)) == ["a/bad: the URL of the file cannot be used"]

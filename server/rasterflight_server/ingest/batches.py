@@ -45,7 +45,7 @@ class TablePart:
 
 def is_table(name: str) -> bool:
     """Whether a file is called like a table, by path or URL."""
-    path = urlsplit(name).path if "://" in name else name
+    path = name.partition("?")[0] if "://" in name else name
     return path.lower().endswith(_PARQUET + _ARROW)
 
 

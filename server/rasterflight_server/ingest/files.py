@@ -20,8 +20,8 @@ def is_glob(source: str) -> bool:
 
 def is_prefix(source: str) -> bool:
     """Whether a source is a folder of an object store: ``s3://bucket/scenes/``; behind http it would be a page."""
-    parts = urlsplit(source)
-    return parts.scheme not in ("", "http", "https", "file") and parts.path.endswith("/") and not parts.query
+    scheme, _, place = source.partition("://")
+    return scheme.lower() not in ("http", "https", "file") and place.endswith("/") and "?" not in place
 
 
 def read_glob(source: str, pattern: str | None) -> Iterator[RecordSource | Failure]:

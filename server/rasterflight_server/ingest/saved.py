@@ -160,7 +160,10 @@ def _refuse(source: SavedSource) -> None:
 
 
 def _without_secrets(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # what is no URL cannot be read either
+        return url
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     kept = [pair for pair in pairs if not _SECRET.search(pair[0])]
     if len(kept) == len(pairs) and "@" not in parts.netloc:

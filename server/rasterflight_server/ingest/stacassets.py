@@ -1,13 +1,14 @@
 """The files of a STAC item: which of its assets they are, where they lie, and what is said of them."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from os.path import normpath
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from affine import Affine
 from pyproj import CRS
@@ -77,7 +78,8 @@ def _is_data(asset: Mapping[str, Any]) -> bool:
     media_type = text(asset.get("type"))
     if media_type is not None:
         return "tiff" in media_type.lower()
-    return urlsplit(str(asset["href"])).path.lower().endswith(_SUFFIXES)
+    # By hand: a URL that is none is a failure of this file, when it is opened.
+    return re.split("[?#]", str(asset["href"]), maxsplit=1)[0].lower().endswith(_SUFFIXES)
 
 
 def _href(asset: Mapping[str, Any], prefer: str | None) -> str:
