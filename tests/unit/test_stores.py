@@ -1,6 +1,7 @@
 """Stores by URL and options, against a web server that answers as those stores do; S3 has a real server elsewhere."""
 
 import json
+import pickle
 import threading
 import time
 from collections.abc import Iterator
@@ -175,6 +176,11 @@ class TestPrefixes:
         (server.root / "buck").symlink_to(server.root)
         options = StorageOptions(rewrite="s3://buck/", endpoint=server.url, anonymous=True)
         assert read("https://host/d/a%20b.tif", Stores({"https://host/": options})) == BYTES[10:30]
+
+    def test_they_go_to_other_processes(self, server: FileServer) -> None:
+        stores = Stores({"s3://buck/": StorageOptions(rewrite=server.root.as_uri())})
+        stores.open("s3://buck/d/a b.tif").close()
+        assert read_whole("s3://buck/d/a b.tif", pickle.loads(pickle.dumps(stores))) == BYTES
 
     def test_rewrites_to_local_files(self, server: FileServer) -> None:
         stores = Stores({"s3://buck/": StorageOptions(rewrite=server.root.as_uri())})

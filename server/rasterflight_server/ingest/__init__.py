@@ -1,8 +1,9 @@
 """Building an index from STAC, tables or files, keeping it up to date, and giving it back in other forms."""
 
-from rasterflight_server.ingest.build import BuildOptions, BuildReport, build_index, index_records, update_index
+from rasterflight_server.ingest.build import build_index, index_records, update_index
 from rasterflight_server.ingest.export import ExportReport, export_index
 from rasterflight_server.ingest.sources import Failure, Notice
+from rasterflight_server.ingest.work import BuildOptions, BuildReport
 
 __all__ = [
     "BuildOptions",
