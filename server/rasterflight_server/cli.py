@@ -1,6 +1,7 @@
 """The command ``rasterflight-server``."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -31,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()
+        return code
     except ServiceError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -40,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f'error: the package {error.name!r} is missing (pip install "rasterflight[server]")', file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print(options.interrupted, file=sys.stderr)
         return _INTERRUPTED
