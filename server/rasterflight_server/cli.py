@@ -34,7 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = int(options.run(options))
         sys.stdout.flush()
-        return code
     except ServiceError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -49,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(options.interrupted, file=sys.stderr)
         return _INTERRUPTED
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,5 +1,8 @@
 """Presets, from the search of an archive's STAC API to a read: items of the archives' shape over small files."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -157,3 +160,18 @@ def test_a_configuration_is_shown_and_enforced_by_a_server(data: Path, tmp_path:
         assert ds["qa"].dtype == np.uint16
         assert ds["rot"].dtype == np.float32
         assert len(some.plot().collections[0].get_paths()) == 3
+
+
+def test_whoever_reads_the_list_may_stop() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "rasterflight_server", "presets"],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
