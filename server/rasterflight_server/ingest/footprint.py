@@ -15,10 +15,13 @@ from rasterflight_server.types import Grid
 from rasterflight_server.types.lonlat import HALF_TURN, TURN
 
 _POINTS_PER_SIDE: Final = 21
+#: Archives have many scenes on few grids; what is known of so many is kept.
+_GRIDS: Final = 4096
 
 Floats = npt.NDArray[np.float64]
 
 
+@lru_cache(maxsize=_GRIDS)
 def outline(grid: Grid) -> BaseGeometry | None:
     """Outline of a raster in OGC:CRS84, with 21 points on each side.
 
@@ -47,6 +50,7 @@ def outline(grid: Grid) -> BaseGeometry | None:
     return shapely.union_all([before, translate(after, xoff=-TURN)])
 
 
+@lru_cache(maxsize=_GRIDS)
 def corners(grid: Grid) -> tuple[Floats, Floats] | None:
     """Longitudes and latitudes of the corners of a raster; None: as for ``outline``."""
     if not grid.located:

@@ -44,8 +44,8 @@ def locate(footprint: BaseGeometry | None, grids: Sequence[Grid]) -> tuple[BaseG
 
 def _narrow(footprint: BaseGeometry) -> bool:
     """Whether no part reaches around more than half of the earth, as what crosses the antimeridian uncut seems to."""
-    bounds = shapely.bounds(shapely.get_parts(footprint))
-    return bool((bounds[:, 2] - bounds[:, 0] <= HALF_TURN).all())
+    parts = [part.bounds for part in getattr(footprint, "geoms", [footprint])]
+    return all(east - west <= HALF_TURN for west, _, east, _ in parts)
 
 
 def _plausible(footprint: BaseGeometry, grids: Iterable[Grid]) -> bool:
