@@ -8,9 +8,10 @@ from importlib.metadata import version
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
 from rasterflight_server.flight.service import Service
+from rasterflight_server.types.caller import Caller
 
 
-def run_action(service: Service, name: str, body: bytes, caller: str) -> bytes:
+def run_action(service: Service, name: str, body: bytes, caller: Caller) -> bytes:
     """Answer an action.
 
     Parameters
@@ -18,7 +19,7 @@ def run_action(service: Service, name: str, body: bytes, caller: str) -> bytes:
     body
         What the action is about.
     caller
-        Who asks; empty: he does not say.
+        Who asks.
 
     Raises
     ------
@@ -35,7 +36,7 @@ def run_action(service: Service, name: str, body: bytes, caller: str) -> bytes:
     return json.dumps(ACTIONS[name][1](service, body, caller)).encode()
 
 
-def _healthcheck(service: Service, _body: bytes, _caller: str) -> dict[str, object]:
+def _healthcheck(service: Service, _body: bytes, _caller: Caller) -> dict[str, object]:
     return {
         "status": "ok",
         "version": version("rasterflight"),
@@ -47,7 +48,7 @@ def _snapshots(service: Service) -> dict[str, str]:
     return {name: collection.snapshot for name, collection in sorted(service.collections.items())}
 
 
-def _refresh(service: Service, body: bytes, _caller: str) -> dict[str, object]:
+def _refresh(service: Service, body: bytes, _caller: Caller) -> dict[str, object]:
     name = body.decode(errors="replace")
     names = [service.collection(name).name] if name else sorted(service.collections)
     before = _snapshots(service)
@@ -60,20 +61,20 @@ def _refresh(service: Service, body: bytes, _caller: str) -> dict[str, object]:
     }
 
 
-def _stats(service: Service, _body: bytes, _caller: str) -> dict[str, object]:
+def _stats(service: Service, _body: bytes, _caller: Caller) -> dict[str, object]:
     about = {"process": os.getpid(), "processes": service.crew.size}
     counted = {**service.telemetry.snapshot(), **service.workers.cache.counts(), **service.uploads.counts()}
     return {**counted, **about, "collections": _snapshots(service)}
 
 
-def _drop_upload(service: Service, body: bytes, caller: str) -> dict[str, object]:
+def _drop_upload(service: Service, body: bytes, caller: Caller) -> dict[str, object]:
     upload_id = body.decode(errors="replace")
-    service.uploads.drop(upload_id, caller)
+    service.uploads.drop(upload_id, caller.key)
     return {"dropped": upload_id}
 
 
 #: Name -> what it does, and how.
-ACTIONS: dict[str, tuple[str, Callable[[Service, bytes, str], dict[str, object]]]] = {
+ACTIONS: dict[str, tuple[str, Callable[[Service, bytes, Caller], dict[str, object]]]] = {
     "collection.refresh": (
         "take the newest snapshot of the collection that the body names, or of all; the snapshots then served, as JSON",
         _refresh,

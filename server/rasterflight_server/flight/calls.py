@@ -10,6 +10,7 @@ import pyarrow.flight as fl
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import ServiceError
 from rasterflight_server.flight.boundary import flight_error
+from rasterflight_server.types.caller import ANONYMOUS, Caller
 
 REQUEST_ID_HEADER = "x-request-id"
 _USABLE_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
@@ -18,9 +19,8 @@ _USABLE_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 class Call(fl.ServerMiddleware):
     """One call."""
 
-    def __init__(self, request_id: str, caller: str) -> None:
+    def __init__(self, request_id: str, caller: Caller) -> None:
         self.request_id = request_id
-        #: Tells callers apart without being a secret itself; empty: this one does not say who he is.
         self.caller = caller
 
     def sending_headers(self) -> dict[str, str]:
@@ -58,11 +58,11 @@ def request_id(context: fl.ServerCallContext) -> str:
     return call.request_id if isinstance(call, Call) else ""
 
 
-def caller(context: fl.ServerCallContext) -> str:
-    """Who makes the call, as ``Call.caller``."""
+def caller(context: fl.ServerCallContext) -> Caller:
+    """Who makes the call."""
     call = context.get_middleware(CallFactory.NAME)
-    return call.caller if isinstance(call, Call) else ""
+    return call.caller if isinstance(call, Call) else ANONYMOUS
 
 
-def _caller(credentials: list[str]) -> str:
-    return hashlib.sha256(repr(credentials).encode()).hexdigest() if any(credentials) else ""
+def _caller(credentials: list[str]) -> Caller:
+    return Caller(hashlib.sha256(repr(credentials).encode()).hexdigest()) if any(credentials) else ANONYMOUS

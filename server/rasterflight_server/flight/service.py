@@ -26,6 +26,7 @@ from rasterflight_server.read.cache import TileCache
 from rasterflight_server.read.workers import Workers
 from rasterflight_server.store import Stores
 from rasterflight_server.telemetry import Telemetry
+from rasterflight_server.types.caller import ANONYMOUS, Caller
 
 #: Decoded tiles that are kept, unless told otherwise.
 CACHE_BYTES = 1 << 30
@@ -96,7 +97,7 @@ class Service:
                 hint=f"did you mean {near[0]!r}?" if near else f"collections here: {there}",
             ) from None
 
-    def request(self, ticket: bytes, caller: str = "") -> tuple[Request, Collection]:
+    def request(self, ticket: bytes, caller: Caller = ANONYMOUS) -> tuple[Request, Collection]:
         """Read and check a ticket.
 
         Parameters
@@ -114,7 +115,7 @@ class Service:
         except TicketError as error:
             raise RequestError(ErrorCode.BAD_REQUEST, str(error), field="ticket") from None
         self.uploads.forget_expired()
-        request = parse_request(message, lambda upload_id, field: self.uploads.find(upload_id, caller, field))
+        request = parse_request(message, lambda upload_id, field: self.uploads.find(upload_id, caller.key, field))
         collection = self.collection(request.collection)
         if request.snapshot and request.snapshot != collection.snapshot:
             raise RequestError(

@@ -35,7 +35,7 @@ def receive_areas(
         ``Arrival``.
     """
     _check_path(descriptor)
-    with uploads.receive(caller(context)) as arrival:
+    with uploads.receive(caller(context).key) as arrival:
         for values in _columns(reader):
             arrival.add(values)
         # To the reader, a caller who goes away and one who is done look the same.

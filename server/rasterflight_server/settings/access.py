@@ -1,0 +1,47 @@
+"""``[access]``: who may come in, and what he may do."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JwtSettings:
+    """JSON web tokens of an identity provider (RFC 7519)."""
+
+    jwks: str | None = None
+    """Its keys: an https URL, or a file; None: no such tokens are taken."""
+
+    issuer: str | None = None
+    """What ``iss`` must say."""
+
+    audience: str | None = None
+    """What ``aud`` must hold."""
+
+    leeway: float = 30.0
+    """Seconds that clocks may differ."""
+
+    name_claim: str = "sub"
+    """Who the caller is."""
+
+    collections_claim: str = "rasterflight_collections"
+    """Names of the collections that he may read, or ``"*"``; without the claim: none."""
+
+    admin_claim: str = "rasterflight_admin"
+    """True: he may also run actions of the operator."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessSettings:
+    """Who may come in, and what he may do."""
+
+    anonymous: bool = False
+    """Everybody may read everything. Without tokens and keys this holds on loopback and unix sockets by itself."""
+
+    tokens: Path | None = None
+    """File that ``rasterflight-server token`` keeps: hashes of tokens, and what each opens."""
+
+    failures: int = 10
+    """Failed tries from one address within a minute before further ones are turned away unread."""
+
+    jwt: JwtSettings = field(default_factory=JwtSettings)
+    """``[access.jwt]``"""
