@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rasterflight_server.commands.check import add_check
+from rasterflight_server.commands.config import add_config
 from rasterflight_server.commands.export import add_export
 from rasterflight_server.commands.index import add_index, add_update
 from rasterflight_server.commands.presets import add_presets
@@ -56,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     parser.set_defaults(interrupted="interrupted")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (add_index, add_update, add_export, add_presets, add_check, add_serve):
+    for add in (add_index, add_update, add_export, add_presets, add_check, add_serve, add_config):
         add(subparsers)
     return parser
 
