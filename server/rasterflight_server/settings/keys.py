@@ -66,7 +66,7 @@ def nearest_key(name: str) -> str:
     table, _, last = name.rpartition(".")
     # Right but for its table, or nearly right in whole.
     near = [known for known in all_keys() if known.rpartition(".")[2] == last][:1] or get_close_matches(
-        name, names, n=1
+        name, [known for known in names if not name.startswith(f"{known}.")], n=1
     )
     if near:
         return f"did you mean {near[0]!r}?"

@@ -1,7 +1,7 @@
 """Where settings come from: a file, variables of the environment, flags."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -54,7 +54,7 @@ def from_file(path: Path) -> Iterator[Given]:
     for name, value in _leaves(load_toml(text, str(path)).values, str(path), ""):
         label = f"{path}: {name}"
         key = _known(name, label)
-        yield Given(key, _made(key, value, label, base, parse=False), label, f"file {path}")
+        yield Given(key, _made(key, key.kind.take, value, label, base), label, f"file {path}")
 
 
 def from_environment(environment: Mapping[str, str]) -> Iterator[Given]:
@@ -73,15 +73,13 @@ def from_environment(environment: Mapping[str, str]) -> Iterator[Given]:
         table, _, rest = variable.removeprefix(_PREFIX).partition("_")
         key = find_key(f"{COLLECTIONS}.{rest.lower()}") if table == COLLECTIONS.upper() else variables.get(variable)
         if key is None:
-            if not get_close_matches(table, tables, n=1, cutoff=_ALIKE) or _KUBERNETES.fullmatch(
-                f"{variable}={environment[variable]}"
-            ):
+            meant = get_close_matches(table, tables, n=1, cutoff=_ALIKE)
+            if not meant or _KUBERNETES.fullmatch(f"{variable}={environment[variable]}"):
                 continue
-            near = get_close_matches(variable, variables, n=1)
-            there = [known for known in variables if known.startswith(f"{_PREFIX}{table}_")] or tables
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(there)}"
+            known = [*variables, f"{_PREFIX}{COLLECTIONS.upper()}_{rest or 'NAME'}"]
+            hint = _nearest_variable(variable, [name for name in known if name.startswith(f"{_PREFIX}{meant[0]}_")])
             raise ConfigError(f"the variable {variable} sets nothing", field=variable, hint=hint)
-        value = _made(key, environment[variable], variable, Path.cwd(), parse=True)
+        value = _made(key, key.kind.parse, environment[variable], variable, Path.cwd())
         yield Given(key, value, variable, f"variable {variable}")
 
 
@@ -101,15 +99,13 @@ def from_flag(flag: str, name: str, text: str) -> Given:
         There is no such key, or the value cannot be.
     """
     key = _known(name, flag)
-    return Given(key, _made(key, text, flag, Path.cwd(), parse=True), flag, f"flag {flag.partition(' ')[0]}")
+    return Given(key, _made(key, key.kind.parse, text, flag, Path.cwd()), flag, f"flag {flag.partition(' ')[0]}")
 
 
-def shown(key: Key, value: object) -> str:
-    """A value as messages show it."""
-    if key.secret:
-        return "the value"
-    text = repr(without_secrets(value) if isinstance(value, str) else value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+def _nearest_variable(variable: str, known: Sequence[str]) -> str:
+    # What all have in common says nothing.
+    near = get_close_matches(variable.removeprefix(_PREFIX), [name.removeprefix(_PREFIX) for name in known], n=1)
+    return f"did you mean '{_PREFIX}{near[0]}'?" if near else f"there are: {', '.join(known)}"
 
 
 def _leaves(table: Mapping[str, Any], origin: str, place: str) -> Iterator[tuple[str, Any]]:
@@ -131,11 +127,18 @@ def _known(name: str, label: str) -> Key:
     return key
 
 
-def _made(key: Key, value: object, label: str, base: Path, *, parse: bool) -> object:
+def _made(key: Key, make: Callable[[Any, Path], object], value: object, label: str, base: Path) -> object:
     # What is optional is taken back by an empty text.
     if key.optional and value == "":
         return None
     try:
-        return key.kind.parse(value, base) if parse and isinstance(value, str) else key.kind.take(value, base)
+        return make(value, base)
     except WrongValueError as error:
-        raise ConfigError(f"{label}: {shown(key, value)} {error.why}", field=key.name, hint=error.hint) from None
+        raise ConfigError(f"{label}: {_shown(key, value)} {error.why}", field=key.name, hint=error.hint) from None
+
+
+def _shown(key: Key, value: object) -> str:
+    if key.secret:
+        return "the value"
+    text = repr(without_secrets(value) if isinstance(value, str) else value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
