@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -64,6 +65,13 @@ def _parser() -> argparse.ArgumentParser:
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors look like all others of the command."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options, unknown = super().parse_known_args(args, namespace)
+        for flag in (word.partition("=")[0] for word in unknown if word.startswith("--")):
+            if near := get_close_matches(flag, self._option_string_actions, n=1, cutoff=0.7):
+                self.error(f"there is no flag {flag}: did you mean {near[0]}?")
+        return options, unknown
 
     def error(self, message: str) -> Any:
         self.exit(1, f"error: {message} (see {self.prog} --help)\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as bounded
 from hypothesis import strategies as st
 
 from rasterflight_protocol import ErrorCode
@@ -30,7 +31,7 @@ from rasterflight_server.settings.documentation import field_texts
 from rasterflight_server.settings.keys import Key, all_keys, build, nearest_key, sections, value_of
 from rasterflight_server.settings.kinds import File, Number, Place, Positive, Size, Switch, Text, Whole, without_secrets
 from rasterflight_server.settings.load import Loaded, load
-from rasterflight_server.settings.sources import _made, from_environment, from_flag
+from rasterflight_server.settings.sources import _made, from_environment, from_file, from_flag
 from rasterflight_server.settings.write import _line, example, show, write
 
 WHOLE = """
@@ -276,6 +277,8 @@ def test_variables_that_cannot_be(variable: str, value: str, words: str) -> None
         (["--set", "limits=4"], "--set limits: there is no such setting (it is a table: limits.streams, limits.queue,"),
         (["--set", "collections=4"], "--set collections: there is no such setting (it is a table: set collections.NAME)"),
         (["--set", "limits.streams"], "--set: 'limits.streams' is not KEY=VALUE"),
+        (["--set", "limits.caler.streams=4"], "--set limits.caler.streams: there is no such setting (did you mean 'limits.caller.streams'?)"),
+        (["--work=0"], "--workers: '0' is not a number from 1 on"),
         (["--collection", "=x"], "--collection: '=x' is not NAME=DIR"),
         (["--collection", "a="], "--collection a: '' is empty"),
         (["--collection", "a=b", "--set", "collections.a=c"], "two collections are named 'a' (give each a name of its own)"),
@@ -288,6 +291,14 @@ def test_variables_that_cannot_be(variable: str, value: str, words: str) -> None
 def test_flags_that_cannot_be(flags: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "--check", *flags]) == 1
     assert capsys.readouterr().err.startswith(f"error: {words}")
+
+
+def test_flags_that_there_are_not(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["config", "--check", "--workrs=2"])
+    assert capsys.readouterr().err == (
+        "error: there is no flag --workrs: did you mean --workers? (see rasterflight-server config --help)\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -468,7 +479,7 @@ def test_nothing_is_like_it() -> None:
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(
-    lambda text: bool(text.strip())
+    lambda text: bool(text.strip()) and "://" not in text  # a URL may lose something
 )
 PATHS = TEXTS.map(lambda text: Path("/", text.replace("/", "_")))
 VALUES: Mapping[type, st.SearchStrategy[object]] = {
@@ -493,22 +504,17 @@ def settings_of_all_kinds(draw: st.DrawFn) -> Settings:
     return build(values)
 
 
+@bounded(deadline=None, max_examples=50)
 @given(settings_of_all_kinds())
-def test_what_is_shown_is_what_is_read(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> None:
-    file = tmp_path_factory.getbasetemp() / "shown.toml"
-    texts = [write(settings)]
-    if not any("?" in text or "@" in text for text in texts):
-        texts.append(show(Loaded(settings, {})))
-    for text in texts:
+def test_what_is_written_is_what_is_read(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> None:
+    file = tmp_path_factory.getbasetemp() / "written.toml"
+    for text in (write(settings), show(Loaded(settings, {}))):
         file.write_text(text, encoding="utf-8", newline="")
-        values = read_unchecked(file)
-        assert values == settings
+        assert read_unchecked(file) == settings
 
 
 def read_unchecked(file: Path) -> Settings:
     """What a file says, whether it goes together or not."""
-    from rasterflight_server.settings.sources import from_file
-
     return build({one.key.name: one.value for one in from_file(file)})
 
 

@@ -74,9 +74,10 @@ class _Give(argparse.Action):
         parser: argparse.ArgumentParser,  # noqa: ARG002 - signature of actions
         namespace: argparse.Namespace,
         values: str | Sequence[Any] | None,
-        option_string: str | None = None,
+        option_string: str | None = None,  # noqa: ARG002
     ) -> None:
-        namespace.given = (*namespace.given, (option_string, values))
+        # The whole flag, where it was abbreviated.
+        namespace.given = (*namespace.given, (self.option_strings[0], values))
 
 
 def _split(flag: str, text: str) -> tuple[str, str, str]:

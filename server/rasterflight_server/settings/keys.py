@@ -41,6 +41,7 @@ def all_keys() -> Mapping[str, Key]:
     return {key.name: key for key in _keys(Settings, "")}
 
 
+@functools.cache
 def sections() -> Mapping[str, type]:
     """The tables of the file but ``[collections]``, by dotted name: the sections, and those within them."""
     return dict(_sections(Settings, ""))
@@ -65,9 +66,9 @@ def nearest_key(name: str) -> str:
         )
     table, _, last = name.rpartition(".")
     # Right but for its table, or nearly right in whole.
-    near = [known for known in all_keys() if known.rpartition(".")[2] == last][:1] or get_close_matches(
-        name, [known for known in names if not name.startswith(f"{known}.")], n=1
-    )
+    alike = [known for known in all_keys() if known.rpartition(".")[2] == last]
+    others = [known for known in names if not name.startswith(f"{known}.")]
+    near = get_close_matches(name, alike, n=1, cutoff=0) or get_close_matches(name, others, n=1)
     if near:
         return f"did you mean {near[0]!r}?"
     return f"there are: {_within(table, names) or _within('', names)}"
