@@ -4,10 +4,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rasterflight_server.commands.check import add_check
+from rasterflight_server.commands.config import add_config
 from rasterflight_server.commands.export import add_export
 from rasterflight_server.commands.index import add_index, add_update
 from rasterflight_server.commands.presets import add_presets
@@ -56,13 +58,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     parser.set_defaults(interrupted="interrupted")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (add_index, add_update, add_export, add_presets, add_check, add_serve):
+    for add in (add_index, add_update, add_export, add_presets, add_check, add_serve, add_config):
         add(subparsers)
     return parser
 
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors look like all others of the command."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options, unknown = super().parse_known_args(args, namespace)
+        for flag in (word.partition("=")[0] for word in unknown if word.startswith("--")):
+            if near := get_close_matches(flag, self._option_string_actions, n=1, cutoff=0.7):
+                self.error(f"there is no flag {flag}: did you mean {near[0]}?")
+        return options, unknown
 
     def error(self, message: str) -> Any:
         self.exit(1, f"error: {message} (see {self.prog} --help)\n")

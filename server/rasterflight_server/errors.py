@@ -5,7 +5,7 @@ ServiceError
 ├── NoDataError    the request is fine, nothing answers it
 ├── SourceError    a file that the index names cannot be read
 ├── BadIndexError  an index on disk cannot be used
-└── ConfigError    the configuration of a collection cannot be used
+└── ConfigError    the settings of the server, or the configuration of a collection, cannot be used
 """
 
 from rasterflight_protocol import ErrorCode

@@ -135,7 +135,7 @@ def test_readers_at_the_same_time_share_the_work(scene: Path, tmp_path: Path) ->
 def test_sizes_on_the_command_line(tmp_path: Path) -> None:
     done = run_server_command("serve", "--collection", f"a={tmp_path}", "--cache-size", "much")
     assert done.returncode == 1
-    assert "argument --cache-size: 'much' is no size such as 20GiB or 500MB" in done.stderr
+    assert "--cache-size: 'much' is no size such as 20GiB or 500MB" in done.stderr
 
 
 @pytest.mark.parametrize("noisy_part", [1.0, 0.25])

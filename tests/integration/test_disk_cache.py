@@ -66,7 +66,7 @@ def test_off_by_default(tmp_path: Path, indexes: dict[str, Path]) -> None:
         (["--disk-cache=x", "--disk-cache-size=12"], "error: a disk cache of 12 bytes holds nothing"),
         (
             ["--disk-cache=x", "--disk-cache-size=lots"],
-            "error: argument --disk-cache-size: 'lots' is no size such as 20GiB",
+            "error: --disk-cache-size: 'lots' is no size such as 20GiB",
         ),
     ],
 )

@@ -353,7 +353,7 @@ def test_port_in_use(server: ServerProcess, indexes: dict[str, Path]) -> None:
 def test_bad_places_to_listen(indexes: dict[str, Path], listen: str, words: str) -> None:
     done = run_server_command("serve", "--collection", f"ny={indexes['ny']}", "--listen", listen)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: cannot listen on")
+    assert "cannot listen on" in done.stderr.splitlines()[0]
     assert words in done.stderr
 
 

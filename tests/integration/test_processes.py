@@ -163,7 +163,7 @@ def test_all_end_when_the_parent_is_killed(made: Path, tmp_path: Path) -> None:
 def test_no_workers(made: Path) -> None:
     done = run_server_command("serve", f"--collection=made={made}", "--workers=0")
     assert done.returncode == 1
-    assert "argument --workers: '0' is not a number from 1 on" in done.stderr
+    assert "--workers: '0' is not a number from 1 on" in done.stderr
 
 
 def test_a_bad_index_is_told_once(tmp_path: Path) -> None:

@@ -240,10 +240,11 @@ def test_several_grids(tmp_path: Path) -> None:
     from rasterflight_server.catalog import Collection
     from rasterflight_server.flight.service import Service
     from rasterflight_server.ingest import build_index
+    from rasterflight_server.settings import CacheSettings, Settings
 
     build_index(tmp_path / "in", tmp_path / "index", "files", pattern="{id}_{band}.tif")
     collection = Collection.open(tmp_path / "index")
-    service = Service({"files": collection}, cache_bytes=0)
+    service = Service({"files": collection}, settings=Settings(cache=CacheSettings(memory=0)))
     files = Direct(service, collection)
     try:
         areas = polygons(300)

@@ -13,6 +13,7 @@ from rasterflight_server.catalog import Collection
 from rasterflight_server.flight.service import Service
 from rasterflight_server.ingest import build_index
 from rasterflight_server.plan.request import Request
+from rasterflight_server.settings import CacheSettings, Settings
 from rasterflight_server.store import Stores
 
 
@@ -62,7 +63,7 @@ def direct(source: Path, index: Path, stores: Stores | None = None) -> Iterator[
 def opened(index: Path, stores: Stores | None = None) -> Iterator[Direct]:
     """Open an index."""
     collection = Collection.open(index, name="files")
-    service = Service({"files": collection}, stores=stores, cache_bytes=0)
+    service = Service({"files": collection}, stores=stores, settings=Settings(cache=CacheSettings(memory=0)))
     try:
         yield Direct(service, collection)
     finally:

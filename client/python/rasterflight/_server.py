@@ -53,7 +53,7 @@ class PrivateServer:
         log = folder / "stderr"
         with log.open("wb") as stderr:
             process = subprocess.Popen(  # noqa: S603 - our own module, and names that go as one argument each
-                [sys.executable, "-m", _MODULE, "serve", "--listen", self.url, *arguments, "--lifeline"],
+                [sys.executable, "-m", _MODULE, "serve", "--isolated", "--listen", self.url, *arguments, "--lifeline"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

@@ -28,7 +28,7 @@ def load_toml(text: bytes, origin: str) -> "TomlTable":
         return TomlTable(tomllib.loads(text.decode()), origin)
     except UnicodeDecodeError:
         raise ConfigError(f"{origin} is not UTF-8", hint="save it as UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise ConfigError(f"{origin} is not TOML: {error}", hint="texts stand in quotes: https://toml.io") from None
 
 

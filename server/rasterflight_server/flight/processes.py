@@ -13,14 +13,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from rasterflight_server.flight.forward import Forwarder
 from rasterflight_server.flight.listen import Listen
-from rasterflight_server.flight.options import ServeOptions
+from rasterflight_server.settings import Settings
+from rasterflight_server.settings.write import write
 
 _log = logging.getLogger("rasterflight_server")
 
@@ -35,15 +36,15 @@ _MOST_STARTS: Final = 6
 _END_SECONDS: Final = 10.0
 
 
-def serve_processes(collections: Mapping[str, str], location: str, options: ServeOptions, *, workers: int) -> int:
+def serve_processes(settings: Settings, *, lifeline: bool = False) -> int:
     """Serve collections by several processes until a signal comes, as ``serve`` does by one.
 
     Parameters
     ----------
-    collections, location, options
-        As for ``serve``.
-    workers
-        How many processes.
+    settings
+        What to serve, where and how, and by how many processes.
+    lifeline
+        Also end when standard input is closed.
 
     Returns
     -------
@@ -55,19 +56,23 @@ def serve_processes(collections: Mapping[str, str], location: str, options: Serv
     ServiceError
         The location cannot be listened on.
     """
-    listen = Listen.parse(location)
+    listen = Listen.parse(settings.server.listen)
     listen.check_free()
     folder = Path(tempfile.mkdtemp(prefix="rasterflight-"))
     areas = folder / "areas"
     areas.mkdir()
-    arguments = [f"--collection={name}={path}" for name, path in collections.items()]
-    arguments.extend(options.arguments(workers, areas))
+    # In a file: what stands on a command line is seen by all users of the machine.
+    kept = folder / "settings.toml"
+    kept.touch(mode=0o600)
+    kept.write_text(write(settings), encoding="utf-8")
+    workers = settings.server.workers
+    arguments = ["--isolated", f"--settings={kept}", f"--one-of={workers}", f"--shared-folder={areas}"]
     sockets = [folder / str(number) for number in range(1, workers + 1)]
     try:
         with listen.bind() as listener:
             address = listen.at(0 if listen.path else listener.getsockname()[1])
-            return _Team(arguments, sockets, options.grace).run(
-                Forwarder(listener, sockets), address, lifeline=options.lifeline
+            return _Team(arguments, sockets, settings.server.grace).run(
+                Forwarder(listener, sockets), address, lifeline=lifeline
             )
     finally:
         listen.remove()

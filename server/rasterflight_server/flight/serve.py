@@ -9,15 +9,16 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from types import FrameType
 
 from rasterflight_server.flight.arenas import limit_arenas
 from rasterflight_server.flight.indexes import Indexes
 from rasterflight_server.flight.listen import Listen
-from rasterflight_server.flight.options import ServeOptions
+from rasterflight_server.flight.runtime import Runtime
 from rasterflight_server.flight.server import FlightServer
 from rasterflight_server.flight.service import Service
+from rasterflight_server.settings import CacheSettings, Settings
+from rasterflight_server.store import DiskCache
 from rasterflight_server.telemetry import Telemetry
 
 _log = logging.getLogger("rasterflight_server")
@@ -26,7 +27,7 @@ _log = logging.getLogger("rasterflight_server")
 _CLOSE_SECONDS = 2.0
 
 
-def serve(collections: Mapping[str, str], location: str, options: ServeOptions) -> None:
+def serve(settings: Settings, runtime: Runtime = Runtime()) -> None:  # noqa: B008 - it never changes
     """Serve collections until a signal comes; does not return, the process ends with status 0.
 
     SIGTERM or SIGINT: new calls are refused as DRAINING, running streams may finish within the grace. A second
@@ -35,10 +36,10 @@ def serve(collections: Mapping[str, str], location: str, options: ServeOptions) 
 
     Parameters
     ----------
-    collections
-        Name under which to serve -> directory of the index, or its URL.
-    location
-        ``grpc://host:port`` (port 0: any free one) or ``grpc+unix:///path``.
+    settings
+        What to serve, where and how.
+    runtime
+        What this process is told besides.
 
     Raises
     ------
@@ -46,43 +47,47 @@ def serve(collections: Mapping[str, str], location: str, options: ServeOptions) 
         An index cannot be used, the location cannot be listened on, or the cache cannot be written.
     """
     limit_arenas()
-    listen = Listen.parse(location)
+    listen = Listen.parse(settings.server.listen)
     telemetry = Telemetry()
-    indexes = Indexes(collections, options.index_cache, options.make_disk_cache(telemetry))
+    indexes = Indexes(settings.collections, settings.cache.indexes, _disk_cache(settings.cache, telemetry))
     opened = indexes.open_all()
     service = Service(
         opened,
         telemetry,
         indexes.stores(opened),
-        cache_bytes=options.cache_bytes,
-        crew=options.crew,
+        settings=settings,
+        crew=runtime.crew,
         indexes=indexes,
     )
     # What lives until the end is not to be looked through again and again: it takes longer than most plans.
     gc.collect()
     gc.freeze()
     listen.check_free()
-    server = FlightServer(location, service)
-    ending = _Ending(options.grace)
+    server = FlightServer(service)
+    ending = _Ending(settings.server.grace)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ending.on_signal)
     signal.signal(signal.SIGHUP, lambda _number, _frame: service.snapshots.wake())
     threading.Thread(target=service.snapshots.watch, daemon=True, name="snapshots").start()
-    if options.lifeline:
+    if runtime.lifeline:
         threading.Thread(target=ending.on_end_of_input, daemon=True, name="lifeline").start()
     print(f"listening on {listen.at(server.port)}", flush=True)  # noqa: T201 - those who start the server wait for it
     ending.event.wait()
     _drain(server, service, ending.grace)
     listen.remove()
-    if options.lifeline and listen.path is not None:
+    if runtime.lifeline and listen.path is not None:
         with contextlib.suppress(OSError):
             listen.path.parent.rmdir()
-        if ending.abandoned and options.crew.folder is not None:
+        if ending.abandoned and runtime.crew.folder is not None:
             shutil.rmtree(listen.path.parent, ignore_errors=True)
     logging.shutdown()
     sys.stdout.flush()
     # Threads of gRPC, or of a store that does not answer, must not hold up the end.
     os._exit(0)
+
+
+def _disk_cache(settings: CacheSettings, telemetry: Telemetry) -> DiskCache | None:
+    return None if settings.disk is None else DiskCache(settings.disk, settings.disk_size, telemetry)
 
 
 class _Ending:

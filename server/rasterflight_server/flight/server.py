@@ -37,16 +37,14 @@ class FlightServer(fl.FlightServerBase):
 
     Parameters
     ----------
-    location
-        Where to listen: ``grpc://host:port`` or ``grpc+unix:///path``.
     service
-        What to serve.
+        What to serve; its settings say where.
     """
 
-    def __init__(self, location: str, service: Service) -> None:
+    def __init__(self, service: Service) -> None:
         self.calls = CallFactory()
         self.service = service
-        super().__init__(location, middleware={CallFactory.NAME: self.calls})
+        super().__init__(service.settings.server.listen, middleware={CallFactory.NAME: self.calls})
 
     def list_flights(self, context: fl.ServerCallContext, criteria: bytes) -> Iterator[fl.FlightInfo]:  # noqa: ARG002
         """All collections, as flights of their records."""

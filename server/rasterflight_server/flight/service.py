@@ -24,12 +24,11 @@ from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.plan.request import Request, parse_request
 from rasterflight_server.read.cache import TileCache
 from rasterflight_server.read.workers import Workers
+from rasterflight_server.settings import Settings
 from rasterflight_server.store import Stores
 from rasterflight_server.telemetry import Telemetry
 from rasterflight_server.types.caller import ANONYMOUS, Caller
 
-#: Decoded tiles that are kept, unless told otherwise.
-CACHE_BYTES = 1 << 30
 #: A shard has at least this many bytes of pixels: a stream of its own must be worth it.
 SHARD_BYTES = 256 << 20
 MAX_SHARDS = 16
@@ -46,8 +45,8 @@ class Service:
         Counts what is done.
     stores
         Where files are opened; None: without options.
-    cache_bytes
-        Bytes of decoded tiles that are kept, by all processes together.
+    settings
+        What the operator says, for all processes together.
     crew
         The processes that answer beside this one.
     indexes
@@ -60,13 +59,14 @@ class Service:
         telemetry: Telemetry | None = None,
         stores: Stores | None = None,
         *,
-        cache_bytes: int = CACHE_BYTES,
+        settings: Settings = Settings(),  # noqa: B008 - it never changes
         crew: Crew = Crew(),  # noqa: B008 - it never changes
         indexes: Indexes | None = None,
     ) -> None:
+        self.settings = settings
         self.crew = crew
         self.telemetry = telemetry or Telemetry()
-        cache = TileCache(cache_bytes // crew.size)
+        cache = TileCache(settings.cache.memory // crew.size)
         self.workers = Workers(self.telemetry, stores=stores, cache=cache)
         self.snapshots = Snapshots(collections, indexes, self.workers.use)
         self.uploads = crew.make_uploads()

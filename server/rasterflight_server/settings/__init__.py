@@ -5,6 +5,7 @@ from rasterflight_server.settings.caching import CacheSettings
 from rasterflight_server.settings.limits import CallerLimits, LimitSettings, RequestLimits
 from rasterflight_server.settings.observing import ObserveSettings
 from rasterflight_server.settings.serving import ServerSettings
+from rasterflight_server.settings.settings import Settings
 from rasterflight_server.settings.transport import TlsSettings
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "ObserveSettings",
     "RequestLimits",
     "ServerSettings",
+    "Settings",
     "TlsSettings",
 ]

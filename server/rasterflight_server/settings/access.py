@@ -3,12 +3,14 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rasterflight_server.settings.kinds import PathOrUrl
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JwtSettings:
     """JSON web tokens of an identity provider (RFC 7519)."""
 
-    jwks: str | None = None
+    jwks: PathOrUrl | None = None
     """Its keys: an https URL, or a file; None: no such tokens are taken."""
 
     issuer: str | None = None

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from rasterflight_server.settings.kinds import ByteSize
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLimits:
@@ -17,7 +19,7 @@ class RequestLimits:
     pixels: int | None = None
     """Pixels of all bands."""
 
-    bytes: int | None = None
+    bytes: ByteSize | None = None
     """Bytes of pixels that would be sent."""
 
     seconds: float | None = None
@@ -29,10 +31,10 @@ class CallerLimits:
     """What one caller may have at once; None: as much as there is."""
 
     streams: int | None = None
-    bytes_in_flight: int | None = None
+    bytes_in_flight: ByteSize | None = None
     """Bytes that his streams have reserved."""
 
-    uploads: int | None = None
+    uploads: ByteSize | None = None
     """Bytes of areas that he has sent up."""
 
 

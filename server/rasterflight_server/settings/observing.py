@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from rasterflight_server.settings.kinds import HostPort
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObserveSettings:
     """How the server is seen from outside."""
 
-    health: str | None = None
+    health: HostPort | None = None
     """``HOST:PORT`` of the gRPC health service, unencrypted; None: there is none."""
 
-    http: str | None = None
+    http: HostPort | None = None
     """``HOST:PORT`` of ``/healthz``, ``/readyz`` and ``/metrics``; None: there is none."""
 
     access_log: Path | None = None
