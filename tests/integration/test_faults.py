@@ -1,6 +1,5 @@
 """Stores that fail, through a real server: the right pixels or the right error, in a bounded time; never a wrong pixel."""
 
-import os
 import random
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from support.fault_proxy import Fault, FaultProxy, Plan, always, at_random, firs
 from support.http_server import FileServer
 from support.scenes import noise, write_items, write_scene
 from support.server import ServerProcess, run_server_command
-from support.telemetry import stats, wait_for
+from support.telemetry import stats
 
 SIDE = 256
 #: So that what never gets better is over soon.

@@ -145,10 +145,11 @@ class RemoteSource:
 
 
 def identity_of(meta: "ObjectMeta") -> Identity:
-    """Size and ETag of a file; without ETag, size and time of its last change, as far as the store says it."""
+    """Size and ETag of a file; where the ETag is weak or missing the time of its last change too, as far as the store says it."""
     etag = meta["e_tag"]
-    if etag:
-        # Azure quotes ETags in its responses, but not in its listings.
-        return Identity(meta["size"], etag=etag if etag.endswith('"') else f'"{etag}"')
+    if etag and not etag.endswith('"'):
+        etag = f'"{etag}"'  # Azure quotes ETags in its responses, but not in its listings
+    if etag and not etag.startswith("W/"):
+        return Identity(meta["size"], etag=etag)
     seconds = int(meta["last_modified"].timestamp())
-    return Identity(meta["size"], mtime_ns=seconds * 10**9 if seconds > 0 else None)
+    return Identity(meta["size"], mtime_ns=seconds * 10**9 if seconds > 0 else None, etag=etag or None)
