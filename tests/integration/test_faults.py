@@ -1,22 +1,32 @@
 """Stores that fail, through a real server: the right pixels or the right error, in a bounded time; never a wrong pixel."""
 
+import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import rasterio
 
 import rasterflight as rf
 from rasterflight import errors
-from support.fault_proxy import Fault, FaultProxy, Plan, always, at_random, first
+from rasterflight_protocol import ErrorCode
+from rasterflight_protocol.v1.read_pb2 import ReadRequest, Window, Windows
+from rasterflight_server.errors import SourceError
+from rasterflight_server.ingest import build_index
+from rasterflight_server.store import StorageOptions, Stores
+from support.direct import direct
+from support.fault_proxy import Asked, Fault, FaultProxy, Plan, always, at_random, first
 from support.http_server import FileServer
+from support.s3_server import OPEN_BUCKET, S3Server
 from support.scenes import noise, write_items, write_scene
-from support.server import ServerProcess, run_server_command
-from support.telemetry import stats
+from support.server import ServerProcess
+from support.telemetry import stats, wait_for
 
 SIDE = 256
 #: So that what never gets better is over soon.
@@ -28,15 +38,19 @@ HTML = Fault(status=200, body=b"<html>Come back later</html>", headers={"Content
 DOWN = "the store of the file does not answer, or answers with an error"
 OTHER = "the store answers with other bytes than it was asked for"
 NO_RANGES = "the web server of the file does not answer range requests (serve the file from one that does)"
-LATER = "Tue, 02 Jan 2035 00:00:00 GMT"
+BARE = Fault(headers={"ETag": None})
+#: Windows far enough from one another, each on one tile, that there are as many requests.
+APART = [(64 * number, 64 * number, 60, 60) for number in range(4)]
 
 
 class Archive:
-    """Two scenes behind a web server that fails, indexed and served."""
+    """Two scenes behind web servers that fail, indexed and served: "files", "patient" with the usual patience, "bare" without ETags."""
 
-    def __init__(self, folder: Path, store: FaultProxy, server: ServerProcess) -> None:
+    def __init__(self, folder: Path, stores: Mapping[str, FaultProxy], server: ServerProcess) -> None:
         self.folder = folder
-        self.store = store
+        self.stores = stores
+        self.store = stores["files"]
+        self.patient = stores["patient"]
         self.server = server
         self.truth = {}
         for name in ("a", "b"):
@@ -60,28 +74,28 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     www.mkdir()
     for seed, name in enumerate("ab"):
         write_scene(www / f"{name}.tif", noise(SIDE, SIDE, seed), tile=64)
-    with FileServer(www) as files, FaultProxy(files.url) as store:
-        index = make_index(folder, {name: {"red": f"{store.url}/{name}.tif"} for name in "ab"})
-        configure(index, store)
-        with ServerProcess({"files": index}, cache_size="0") as server:
-            yield Archive(www, store, server)
+    names = {"files": OPTIONS, "patient": "", "bare": OPTIONS}
+    with ExitStack() as stack:
+        files = stack.enter_context(FileServer(www))
+        stores = {name: stack.enter_context(FaultProxy(files.url)) for name in names}
+        stores["bare"].plan = always(BARE)
+        indexes = {name: make_index(folder / name, stores[name], options) for name, options in names.items()}
+        server = stack.enter_context(ServerProcess(indexes, cache_size="0"))
+        yield Archive(www, stores, server)
 
 
-def make_index(folder: Path, records: dict[str, dict[str, str]]) -> Path:
-    items = write_items(folder / "items.json", records)
-    done = run_server_command("index", items, "--out", folder / "index", "--name", "files")
-    assert done.returncode == 0, done.stdout + done.stderr
+def make_index(folder: Path, store: FaultProxy, options: str, names: Iterable[str] = "ab") -> Path:
+    """Index files of a store, each a record, to be read with these storage options."""
+    folder.mkdir()
+    items = write_items(folder / "items.json", {name: {"red": f"{store.url}/{name}.tif"} for name in names})
+    (folder / "config.toml").write_text(f'[storage."{store.url}/"]\n{options}')
+    build_index(items, folder / "index", "files", config=folder / "config.toml")
     return folder / "index"
 
 
-def configure(index: Path, store: FaultProxy, options: str = OPTIONS) -> None:
-    (index / "collection.toml").write_text(f'[storage."{store.url}/"]\n{options}')
-
-
-def read(archive: Archive, *window: int, record: str = "a") -> np.ndarray:
+def read(archive: Archive, collection: str = "files") -> np.ndarray:
     with rf.connect(archive.server.url) as client:
-        view = client.collection("files").subset(ids=[record])
-        return view.get_numpy(bands="red", windows=[window or (0, 0, SIDE, SIDE)])[0]
+        return client.collection(collection).subset(ids=["a"]).get_numpy(bands="red")[0]
 
 
 def skipping(archive: Archive) -> dict[str, np.ndarray | str]:
@@ -219,3 +233,142 @@ def test_many_reads_through_faults_at_random(archive: Archive, seed: int) -> Non
     assert archive.counted("source_retries") > 10
     # Three in ten requests fail, and three in a row end a read.
     assert sum(read) > 80
+
+
+class TestCancelling:
+    def test_no_try_after_the_reader_has_gone(self, archive: Archive) -> None:
+        archive.patient.forget()
+        archive.patient.plan = always(Fault(status=503))
+        with rf.connect(archive.server.url) as client:
+            stream = client.collection("patient").read(bands=["red"])
+            assert wait_for(lambda: len(archive.patient.asked) >= 4, 5)
+            stream.close()
+        assert wait_for(lambda: stats(archive.server.url)["streams"] == 0, 2)
+        asked = len(archive.patient.asked)
+        time.sleep(2.5)  # longer than any pause
+        assert len(archive.patient.asked) == asked
+
+    def test_who_waits_for_the_same_tiles_gets_them(self, archive: Archive) -> None:
+        archive.patient.forget()
+        archive.patient.plan = always(Fault(status=503))
+        with rf.connect(archive.server.url) as client, ThreadPoolExecutor(1) as pool:
+            gone = client.collection("patient").read(bands=["red"])
+            assert wait_for(lambda: len(archive.patient.asked) >= 2, 5)
+            waiting = pool.submit(read, archive, "patient")
+            assert wait_for(lambda: stats(archive.server.url)["streams"] == 2, 5)
+            gone.close()
+            assert wait_for(lambda: stats(archive.server.url)["streams"] == 1, 5)
+            archive.patient.forget()
+            np.testing.assert_array_equal(waiting.result(10), archive.truth["a"])
+
+
+def rewritten(path: Path) -> None:
+    """Put another file of the same size in its place."""
+    content = bytearray(path.read_bytes())
+    content[-1000:] = content[-1000:][::-1]
+    replace(path, bytes(content))
+
+
+def shortened(path: Path) -> None:
+    """Put a file in its place that ends earlier."""
+    replace(path, path.read_bytes()[:-20_000])
+
+
+def lengthened(path: Path) -> None:
+    """Put a file in its place that goes on."""
+    replace(path, path.read_bytes() + bytes(20_000))
+
+
+def replace(path: Path, content: bytes) -> None:
+    draft = path.with_suffix(".new")
+    draft.write_bytes(content)
+    os.utime(draft, (time.time() + 100,) * 2)
+    draft.replace(path)
+
+
+@pytest.fixture
+def scene(archive: Archive) -> Iterator[Path]:
+    """The file of record "a", which is what it was afterwards."""
+    path = archive.folder / "a.tif"
+    content, times = path.read_bytes(), path.stat()
+    yield path
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize("change", [rewritten, shortened, lengthened])
+@pytest.mark.parametrize("collection", ["files", "bare"])
+def test_files_that_are_replaced_during_a_read(
+    archive: Archive, scene: Path, collection: str, change: Callable[[Path], None]
+) -> None:
+    asked: list[Asked] = []
+
+    def plan(request: Asked) -> Fault:
+        asked.append(request)
+        if len(asked) == 3:
+            change(scene)
+        return BARE if collection == "bare" else Fault()
+
+    archive.stores[collection].plan = plan
+    with rf.connect(archive.server.url) as client:
+        view = client.collection(collection).subset(ids=["a"])
+        with pytest.raises(errors.SourceChangedError, match="the file changed since it was indexed") as caught:
+            view.read(windows=APART, bands=["red"]).read_all()
+    assert (caught.value.record, caught.value.asset) == ("a", "red")
+    assert len(asked) >= len(APART)
+
+
+def test_objects_that_are_replaced_during_a_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = write_scene(tmp_path / "a.tif", noise(SIDE, SIDE), tile=64)
+    (tmp_path / "s3").mkdir()
+    items = write_items(tmp_path / "items.json", {"a": {"red": f"s3://{OPEN_BUCKET}/a.tif"}})
+    asked: list[Asked] = []
+
+    def plan(request: Asked) -> Fault | None:
+        asked.append(request)
+        if len(asked) == 3:
+            s3.put(OPEN_BUCKET, "a.tif", scene.read_bytes()[:-1000] + bytes(1000))
+        return Fault(reset="body") if request.times == 0 else None
+
+    with S3Server(tmp_path / "s3") as s3, FaultProxy(s3.url) as store:
+        s3.put(OPEN_BUCKET, "a.tif", scene.read_bytes())
+        stores = Stores({"s3://": StorageOptions(endpoint=store.url, anonymous=True)})
+        with direct(items, tmp_path / "index", stores) as files, rasterio.open(scene) as dataset:
+            store.plan = first(Fault(reset="body"))
+            [chip], _ = files.read("a")
+            np.testing.assert_array_equal(chip.pixels["red"], dataset.read(1))
+            store.plan = plan
+            windows = [Window(col_off=col, row_off=row, width=60, height=60) for col, row, _, _ in APART]
+            with pytest.raises(SourceError, match="its ETag is another") as caught:
+                files.read("a", request=ReadRequest(windows=Windows(values=windows)))
+    assert (caught.value.code, caught.value.record) == (ErrorCode.SOURCE_CHANGED, "a")
+
+
+def test_files_that_cannot_be_indexed_are_named(archive: Archive, tmp_path: Path) -> None:
+    faults = {
+        "down": Fault(status=503),
+        "reset": Fault(reset="body"),
+        "page": HTML,
+        "packed": Fault(gzip=True),
+        "silent": Fault(silent=True),
+        "early": Fault(ends_early="length"),
+        "elsewhere": Fault(content_range="offset"),
+        "secret": Fault(status=403),
+        "gone": Fault(status=404),
+    }
+    for name in (*faults, "shaky"):
+        (archive.folder / f"{name}.tif").write_bytes((archive.folder / "a.tif").read_bytes())
+    archive.store.forget()
+    archive.store.plan = lambda asked: faults.get(asked.path[1:-4]) or (Fault(status=503) if asked.times == 0 else None)
+    index = make_index(tmp_path / "made", archive.store, OPTIONS, ["a", "b", "shaky", *faults])
+    archive.store.forget()
+    table = pq.read_table(index / "failures.parquet")
+    reasons = {row["record"]: row["reason"] for row in table.to_pylist() if row["asset"]}
+    assert set(reasons) == set(faults)
+    for name in ("down", "reset", "silent", "early"):
+        assert reasons[name] == DOWN
+    assert reasons["page"] == NO_RANGES
+    assert reasons["packed"].startswith("the web server of the file compresses what it sends")
+    assert reasons["elsewhere"].startswith(OTHER)
+    assert reasons["secret"].startswith("the store refuses the file")
+    assert reasons["gone"].startswith("the file does not exist")

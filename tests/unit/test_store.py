@@ -245,7 +245,9 @@ class TestHttp:
         server.faults.status["/a.tif"] = status
         fails(code, words, f"{server.url}/a.tif?sig=secret")
 
-    @pytest.mark.parametrize(("status", "requests"), [(400, 1), (404, 1), (408, 3), (429, 3), (500, 3), (501, 1), (503, 3)])
+    @pytest.mark.parametrize(
+        ("status", "requests"), [(400, 1), (404, 1), (408, 3), (429, 3), (500, 3), (501, 1), (503, 3)]
+    )
     def test_what_is_tried_again(self, server: FileServer, status: int, requests: int) -> None:
         server.faults.status["/a.tif"] = status
         with pytest.raises(SourceError):
