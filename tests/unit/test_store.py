@@ -1,5 +1,6 @@
 import contextlib
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import SourceError
 from rasterflight_server.store import ReadAhead, StorageOptions, Stores, open_source, read_whole
 from rasterflight_server.types import Identity
+from support.fault_proxy import Fault, FaultProxy, always
 from support.http_server import FileServer
 
 BYTES = bytes(range(256)) * 1024
@@ -266,6 +268,24 @@ class TestHttp:
     def test_body_that_breaks_off(self, server: FileServer) -> None:
         server.faults.cut_body.add("/a.tif")
         fails(ErrorCode.SOURCE_UNAVAILABLE, "does not answer", f"{server.url}/a.tif")
+
+    def test_a_body_that_drips(self, server: FileServer) -> None:
+        # Never silent for long, and yet no answer: ten times the timeout in all, here 2 seconds.
+        stores = Stores({"http://": StorageOptions(retries=0, timeout=0.2)})
+        with FaultProxy(server.url) as proxy, stores.open(f"{proxy.url}/a.tif") as source:
+            proxy.plan = always(Fault(bytes_per_second=20))
+            begun = time.monotonic()
+            with pytest.raises(SourceError, match="does not answer"):
+                source.read_range(0, 1000)
+            assert 1 < time.monotonic() - begun < 4
+
+    def test_a_file_that_became_shorter(self, server: FileServer, folder: Path) -> None:
+        with open_source(f"{server.url}/a.tif") as source:
+            source.read_range(0, 10)
+            (folder / "a.tif").write_bytes(BYTES[:1000])
+            with pytest.raises(SourceError, match="it had 262144 bytes, it has 1000") as caught:
+                source.read_range(2000, 10)
+        assert caught.value.code is ErrorCode.SOURCE_CHANGED
 
     def test_nobody_there(self) -> None:
         fails(ErrorCode.SOURCE_UNAVAILABLE, "does not answer", "http://127.0.0.1:1/a.tif")
