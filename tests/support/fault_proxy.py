@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final, Literal, NamedTuple, Self
+from typing import BinaryIO, Final, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 #: Closes a connection by a reset instead of an end.
@@ -286,7 +286,7 @@ def _wrong_range(said: str, how: str) -> str | None:
     return f"bytes {part}/{int(total) + 1}" if how == "total" else None
 
 
-def _parse(requests: "socket.SocketIO") -> tuple[str, dict[str, str]] | None:
+def _parse(requests: BinaryIO) -> tuple[str, dict[str, str]] | None:
     """The request line, and the headers by names in lower case; None: there is no further request."""
     line = requests.readline().decode("latin-1").strip()
     if not line:

@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 class Patience:
     """How long one range of a file is asked for when the store fails.
 
-    It bounds what a store that is down costs: with the defaults a read fails 3 to 6 seconds after connections are refused or answered
+    It bounds what a store that is down costs: with the defaults a read fails after 3 to 6 seconds where connections are refused or answered
     with 503, and after 12 seconds where nothing is answered at all; no range takes longer than ``seconds`` and one last try.
     """
 
