@@ -212,7 +212,8 @@ def test_connections_that_are_refused(archive: Archive) -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_many_reads_through_faults_at_random(archive: Archive, seed: int) -> None:
     passing = [fault for name, fault in PASSING.items() if name not in ("silence", "a byte a second")]
-    archive.spoil(at_random(seed, [(0.3 / len(passing), fault) for fault in passing]))
+    late = [(0.1, Fault(delay=0.02)), (0.02, Fault(delay=0.2))]
+    archive.spoil(at_random(seed, [(0.3 / len(passing), fault) for fault in passing] + late))
     chance = random.Random(seed)
     corners = [(chance.randrange(SIDE), chance.randrange(SIDE)) for _ in range(100)]
     windows = [(col, row, chance.randint(1, SIDE - col), chance.randint(1, SIDE - row)) for col, row in corners]

@@ -7,9 +7,11 @@ from concurrent.futures import CancelledError
 from itertools import pairwise
 
 import pytest
+from obstore.exceptions import GenericError
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import SourceError
+from rasterflight_server.store.refusals import is_busy
 from rasterflight_server.store.retrying import FailedTryError, Patience, Tries
 from rasterflight_server.telemetry import Telemetry
 
@@ -45,6 +47,18 @@ def fails(tries: Tries, attempt: Callable[[], str]) -> SourceError:
     with pytest.raises(SourceError) as caught:
         tries.run(attempt)
     return caught.value
+
+
+@pytest.mark.parametrize(
+    ("answer", "busy"),
+    [
+        ("429 Too Many Requests: ", True),
+        ("503 Service Unavailable: <Error><Code>SlowDown</Code></Error>", True),
+        ("503 Service Unavailable: ", False),
+    ],
+)
+def test_stores_that_are_asked_too_often(answer: str, *, busy: bool) -> None:
+    assert is_busy(GenericError(f"Server returned non-2xx status code: {answer}")) is busy
 
 
 @pytest.mark.parametrize("failures", [0, 1, 3])

@@ -17,6 +17,9 @@ _STATUS: Final = re.compile(r"status code: (\d{3})")
 _METADATA: Final = ("/latest/api/token", "/latest/meta-data/", "performing token request")
 #: Of what obstore says about a partial answer that does not fit the request.
 _OTHER_BYTES: Final = ("UnexpectedRange", "NoContentRange", "MissingContentLength")
+_TOO_MANY: Final = 429
+#: With status 503, of S3 and of Azure.
+_BUSY: Final = ("<Code>SlowDown</Code>", "<Code>ServerBusy</Code>")
 _WORTH_A_TRY: Final = (408, 429, 500, 502, 503, 504)
 _NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound")
 
@@ -32,7 +35,15 @@ def worth_another_try(error: Exception, explained: SourceError) -> bool:
     code = status(error)
     if code is not None:
         return code in _WORTH_A_TRY
-    return explained.code is ErrorCode.SOURCE_UNAVAILABLE and not isinstance(error, NotSupportedError)
+    if explained.code is not ErrorCode.SOURCE_UNAVAILABLE:
+        # Machines that hand out credentials may fail too.
+        return any(path in str(error) for path in _METADATA)
+    return not isinstance(error, NotSupportedError)
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether the store says that it is asked too often."""
+    return status(error) == _TOO_MANY or any(word in str(error) for word in _BUSY)
 
 
 def explain(error: Exception, kind: Kind, options: StorageOptions) -> SourceError:

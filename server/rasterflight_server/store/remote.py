@@ -12,6 +12,7 @@ from rasterflight_server.store.refusals import (
     StoreErrors,
     compressed,
     explain,
+    is_busy,
     other_bytes,
     status,
     worth_another_try,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta
 
 _NOT_SATISFIABLE = 416
-_TOO_MANY = 429
 
 
 class RemoteSource:
@@ -73,7 +73,7 @@ class RemoteSource:
         return self.fetch(offset, length)[0]
 
     def read_prefix(self, length: int) -> memoryview:
-        """The first ``length`` bytes, or all there are, in one request."""
+        """The first ``length`` bytes, or all there are, in one request if all goes well."""
         return self._tries.run(lambda: self._get(0, length))[0]
 
     def fetch(self, offset: int, length: int) -> tuple[memoryview, Identity | None]:
@@ -129,7 +129,7 @@ class RemoteSource:
     def _failure(self, error: Exception) -> FailedTryError | SourceError:
         explained = explain(error, self._kind, self._options)
         if worth_another_try(error, explained):
-            return FailedTryError(explained, busy=status(error) == _TOO_MANY)
+            return FailedTryError(explained, busy=is_busy(error))
         return explained
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ class Patience:
     failed together do not come back together."""
 
     busy_pause: float = 0.5
-    """The same where the store says that it is asked too often (429)."""
+    """The same where the store says that it is asked too often."""
 
     longest_pause: float = 2.0
     """Seconds."""
