@@ -56,6 +56,8 @@ class Fault:
     content_range: Literal["offset", "total", "missing"] | None = None
     #: Answer with the whole file and status 200.
     whole: bool = False
+    #: Answer as it should be, with other bytes.
+    garbled: bool = False
     #: Compress the body, and say so.
     gzip: bool = False
     #: Headers to send instead of the right ones; None: not at all.
@@ -269,6 +271,8 @@ def _spoil(answer: _Answer, fault: Fault) -> None:
     if fault.content_range is not None and "content-range" in names:
         name = names["content-range"]
         answer.headers[name] = _wrong_range(str(answer.headers[name]), fault.content_range)
+    if fault.garbled:
+        answer.body = bytes(255 - byte for byte in answer.body)
     if fault.gzip:
         answer.body = gzip.compress(answer.body)
         answer.headers |= {"Content-Encoding": "gzip", names["content-length"]: str(len(answer.body))}
