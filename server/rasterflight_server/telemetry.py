@@ -8,7 +8,8 @@ class Telemetry:
     """Named counters, safe to change from any thread.
 
     ``streams`` goes up and down, all others only up. ``requests`` and ``bytes_fetched`` count ranges also where the disk cache
-    had them: ``disk_cache_hits`` and ``disk_cache_bytes_read`` say how many.
+    had them: ``disk_cache_hits`` and ``disk_cache_bytes_read`` say how many. ``source_retries`` are requests to stores that had to be
+    made again, ``source_errors`` those that failed for good.
     """
 
     def __init__(self) -> None:
@@ -24,6 +25,8 @@ class Telemetry:
                     "requests",
                     "bytes_fetched",
                     "tiles_decoded",
+                    "source_retries",
+                    "source_errors",
                     "disk_cache_hits",
                     "disk_cache_misses",
                     "disk_cache_evictions",

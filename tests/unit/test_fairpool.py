@@ -22,6 +22,9 @@ class Work:
     def drop(self) -> None:
         self._log.append(f"no {self._name}")
 
+    def stop(self) -> None:
+        self._log.append(f"stop {self._name}")
+
 
 @pytest.fixture
 def pool() -> Iterator[FairPool]:
@@ -58,10 +61,10 @@ def test_what_its_owner_gave_up_is_dropped(pool: FairPool) -> None:
     pool.submit("b", [Work("b0", log)])
     pool.drop("a")
     pool.drop("nobody")
-    assert log == ["no a1", "no a2"]
+    assert log == ["stop a0", "no a1", "no a2"]
     gate.set()
-    assert wait_for(lambda: len(log) == 4, 5)
-    assert log[2:] == ["a0", "b0"]
+    assert wait_for(lambda: len(log) == 5, 5)
+    assert log[3:] == ["a0", "b0"]
 
 
 def test_a_closed_pool_drops_everything(pool: FairPool) -> None:

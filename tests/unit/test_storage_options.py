@@ -3,6 +3,7 @@ import pytest
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
 from rasterflight_server.store import StorageOptions, Stores
+from rasterflight_server.store.retrying import Patience
 
 FIELD = 'storage."s3://bucket/"'
 
@@ -18,6 +19,11 @@ def test_takes_what_toml_gives() -> None:
     options = StorageOptions.parse({"anonymous": True, "region": "us-west-2"}, FIELD)
     assert options == StorageOptions(anonymous=True, region="us-west-2")
     assert StorageOptions.parse({}, FIELD) == StorageOptions()
+
+
+def test_how_often_a_store_is_asked_again() -> None:
+    assert StorageOptions.parse({"retries": 0, "timeout": 30}, FIELD).patience == Patience(retries=0, timeout=30)
+    assert StorageOptions().patience == Patience()
 
 
 @pytest.mark.parametrize(
@@ -44,6 +50,13 @@ def test_unknown_names(name: str, hint: str) -> None:
         ({"anonymous": "yes"}, ".anonymous", "anonymous is true or false, not 'yes'"),
         ({"region": 7}, ".region", "region is text, not 7"),
         ({"region": ""}, ".region", "region is text, not ''"),
+        ({"retries": True}, ".retries", "retries is a whole number, not True"),
+        ({"retries": 1.5}, ".retries", "retries is a whole number, not 1.5"),
+        ({"retries": -1}, ".retries", "retries is -1"),
+        ({"retries": 21}, ".retries", "retries is 21"),
+        ({"timeout": "1s"}, ".timeout", "timeout is a number, not '1s'"),
+        ({"timeout": 0}, ".timeout", "timeout is 0"),
+        ({"timeout": float("nan")}, ".timeout", "timeout is nan"),
         ({"signing": "aws"}, ".signing", "there is no signing 'aws'"),
         ({"anonymous": True, "profile": "work"}, "", "anonymous and profile exclude each other"),
         ({"anonymous": True, "requester_pays": True}, "", "anonymous and requester_pays exclude each other"),

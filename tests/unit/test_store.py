@@ -1,16 +1,20 @@
 import contextlib
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import SourceError
-from rasterflight_server.store import ReadAhead, open_source, read_whole
+from rasterflight_server.store import ReadAhead, StorageOptions, Stores, open_source, read_whole
 from rasterflight_server.types import Identity
+from support.fault_proxy import Fault, FaultProxy, always
 from support.http_server import FileServer
 
 BYTES = bytes(range(256)) * 1024
+#: So that what never gets better is over soon.
+IMPATIENT = Stores({"http://": StorageOptions(retries=2, timeout=0.2)})
 
 
 @pytest.fixture
@@ -30,7 +34,7 @@ def href(request: pytest.FixtureRequest, folder: Path):
 
 
 def fails(code: ErrorCode, words: str, href: str, expected: Identity | None = None) -> SourceError:
-    with pytest.raises(SourceError) as caught, open_source(href, expected) as source:
+    with pytest.raises(SourceError) as caught, open_source(href, expected, IMPATIENT) as source:
         source.read_range(0, 10)
     assert caught.value.code is code
     assert words in caught.value.message
@@ -199,6 +203,17 @@ class TestHttp:
                 source.read_range(0, 10)
         assert caught.value.code is ErrorCode.SOURCE_CHANGED
 
+    def test_a_weak_etag_goes_with_the_time(self, server: FileServer) -> None:
+        server.faults.etag["/a.tif"] = 'W/"same"'
+        with open_source(f"{server.url}/a.tif") as source:
+            expected = source.identity()
+            source.read_range(0, 10)
+            server.faults.modified["/a.tif"] = "Mon, 01 Jan 2024 00:00:00 GMT"
+            with pytest.raises(SourceError, match="modification time") as caught:
+                source.read_range(0, 10)
+        assert caught.value.code is ErrorCode.SOURCE_CHANGED
+        assert expected.etag == 'W/"same"'
+
     def test_without_etag_size_counts(self, server: FileServer) -> None:
         server.faults.etag["/a.tif"] = ""
         with open_source(f"{server.url}/a.tif", Identity(len(BYTES), etag='"old"')) as source:
@@ -232,11 +247,13 @@ class TestHttp:
         server.faults.status["/a.tif"] = status
         fails(code, words, f"{server.url}/a.tif?sig=secret")
 
-    @pytest.mark.parametrize(("status", "requests"), [(400, 1), (404, 1), (408, 5), (429, 5), (500, 5), (503, 5)])
+    @pytest.mark.parametrize(
+        ("status", "requests"), [(400, 1), (404, 1), (408, 3), (429, 3), (500, 3), (501, 1), (503, 3)]
+    )
     def test_what_is_tried_again(self, server: FileServer, status: int, requests: int) -> None:
         server.faults.status["/a.tif"] = status
         with pytest.raises(SourceError):
-            read_whole(f"{server.url}/a.tif")
+            read_whole(f"{server.url}/a.tif", IMPATIENT)
         assert len(server.requests) == requests
 
     def test_tries_again(self, server: FileServer) -> None:
@@ -251,6 +268,24 @@ class TestHttp:
     def test_body_that_breaks_off(self, server: FileServer) -> None:
         server.faults.cut_body.add("/a.tif")
         fails(ErrorCode.SOURCE_UNAVAILABLE, "does not answer", f"{server.url}/a.tif")
+
+    def test_a_body_that_drips(self, server: FileServer) -> None:
+        # Never silent for long, and yet no answer: ten times the timeout in all, here 2 seconds.
+        stores = Stores({"http://": StorageOptions(retries=0, timeout=0.2)})
+        with FaultProxy(server.url) as proxy, stores.open(f"{proxy.url}/a.tif") as source:
+            proxy.plan = always(Fault(bytes_per_second=20))
+            begun = time.monotonic()
+            with pytest.raises(SourceError, match="does not answer"):
+                source.read_range(0, 1000)
+            assert 1 < time.monotonic() - begun < 4
+
+    def test_a_file_that_became_shorter(self, server: FileServer, folder: Path) -> None:
+        with open_source(f"{server.url}/a.tif") as source:
+            source.read_range(0, 10)
+            (folder / "a.tif").write_bytes(BYTES[:1000])
+            with pytest.raises(SourceError, match="it had 262144 bytes, it has 1000") as caught:
+                source.read_range(2000, 10)
+        assert caught.value.code is ErrorCode.SOURCE_CHANGED
 
     def test_nobody_there(self) -> None:
         fails(ErrorCode.SOURCE_UNAVAILABLE, "does not answer", "http://127.0.0.1:1/a.tif")

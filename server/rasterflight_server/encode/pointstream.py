@@ -103,7 +103,7 @@ class PointsStream:
                 if not started:
                     return
                 current = started[0]
-                current.outcome.wait(check)
+                current.outcome.wait(check, hasty=not self._plan.request.skip_errors)
                 yield current.cut, self._finish(current)
                 started.popleft()
         finally:

@@ -160,7 +160,8 @@ class ChipsStream:
 
     def _complete(self, started: _Started, check: Callable[[], None]) -> pa.RecordBatch:
         failed: dict[int, ServiceError] = {}
-        for piece, windows, error in self._reader.wait(started.pending, check):
+        hasty = not self._plan.request.skip_errors
+        for piece, windows, error in self._reader.wait(started.pending, check, hasty=hasty):
             for row in started.owners[piece].rows_of(windows).tolist():
                 failed.setdefault(row, self._locate(error))
         if failed and not self._plan.request.skip_errors:

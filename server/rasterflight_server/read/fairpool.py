@@ -15,6 +15,9 @@ class Job(Protocol):
     def drop(self) -> None:
         """Called instead of ``run`` when its owner has given up."""
 
+    def stop(self) -> None:
+        """Called while it runs, or just afterwards, when its owner has given up: no need to go on."""
+
 
 class FairPool:
     """Threads with a queue for each owner of jobs; they take a job of one owner after the other.
@@ -32,6 +35,7 @@ class FairPool:
         self._name = name
         self._wake = threading.Condition()
         self._queues: OrderedDict[object, deque[Job]] = OrderedDict()
+        self._running: dict[Job, object] = {}
         self._queued = 0
         self._threads = 0
         self._idle = 0
@@ -54,10 +58,13 @@ class FairPool:
                 job.drop()
 
     def drop(self, owner: object) -> None:
-        """Drop the jobs of an owner that have not begun."""
+        """Drop the jobs of an owner that have not begun, and stop those that have."""
         with self._wake:
             jobs = self._queues.pop(owner, ())
             self._queued -= len(jobs)
+            running = [job for job, of in self._running.items() if of is owner]
+        for job in running:
+            job.stop()
         for job in jobs:
             job.drop()
 
@@ -73,6 +80,8 @@ class FairPool:
     def _work(self) -> None:
         while (job := self._next()) is not None:
             job.run()
+            with self._wake:
+                del self._running[job]
             del job  # an idle thread must not hold on to what it did
 
     def _next(self) -> Job | None:
@@ -91,4 +100,5 @@ class FairPool:
                 self._queues.move_to_end(owner)
             else:
                 del self._queues[owner]
+            self._running[job] = owner
             return job

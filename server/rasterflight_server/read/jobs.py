@@ -1,5 +1,6 @@
 """What the threads do: tiles are read and decoded, or taken from where they are kept, and their pixels are put where they go."""
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
@@ -98,11 +99,13 @@ class Reading:
         self._asset = asset
         self._requests = requests
         self._left = {task: flight for _, claims in requests for task, flight in claims}
+        self._stop = threading.Event()
 
     def run(self) -> None:
         """Do it."""
         try:
-            with self._tools.stores.open(self._asset.href, self._asset.identity) as source:
+            stores, telemetry = self._tools.stores, self._tools.telemetry
+            with stores.open(self._asset.href, self._asset.identity, telemetry=telemetry, stop=self._stop) as source:
                 for request, claims in self._requests:
                     self._read(source, request, claims)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the tasks raises it
@@ -111,6 +114,10 @@ class Reading:
     def drop(self) -> None:
         """Leave the tiles to others who want them."""
         self._fail(list(self._left), CancelledError())
+
+    def stop(self) -> None:
+        """Ask a store that failed not again."""
+        self._stop.set()
 
     def _read(self, source: Source, request: RangeRequest, claims: Sequence[Claimed]) -> None:
         try:
@@ -188,6 +195,9 @@ class Copying:
         """Nobody wants the pixels any more."""
         for task, _ in self._tiles:
             task.fail(CancelledError())
+
+    def stop(self) -> None:
+        """Go on to the end, which is near."""
 
 
 def _worth_keeping(task: TileTask) -> bool:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import SourceError
 
 #: How often one who waits looks whether his caller is still there.
@@ -30,6 +31,10 @@ class Outcome:
         """That of the first part; parts can be compared."""
         return min(self.failures, key=lambda failure: failure[0])[1] if self.failures else None
 
+    @property
+    def _unavailable(self) -> bool:
+        return any(error.code is ErrorCode.SOURCE_UNAVAILABLE for _, error in self.failures)
+
     def begin(self) -> None:
         """Count one more part."""
         with self._condition:
@@ -46,17 +51,19 @@ class Outcome:
             if not self._left:
                 self._condition.notify_all()
 
-    def wait(self, check: Callable[[], None]) -> None:
+    def wait(self, check: Callable[[], None], *, hasty: bool = False) -> None:
         """Wait until all parts have come to their end.
 
         Parameters
         ----------
         check
             Called now and then; raises to give up.
+        hasty
+            Go on as soon as a store is known not to answer: the other parts would come to know it one after the other.
         """
         check()
         with self._condition:
-            while self._left:
+            while self._left and not (hasty and self._unavailable):
                 self._condition.wait(_CHECK_SECONDS)
                 if self._left:
                     check()

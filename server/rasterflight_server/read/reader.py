@@ -138,15 +138,17 @@ class Reader:
             self._submit(piece, uses)
         return pendings
 
-    def wait(self, pending: Pending, check: Callable[[], None]) -> list[Failure]:
+    def wait(self, pending: Pending, check: Callable[[], None], *, hasty: bool = False) -> list[Failure]:
         """Complete a group of pieces.
 
         Parameters
         ----------
         check
             Called now and then while waiting; raises to give up.
+        hasty
+            Leave the group incomplete when a store does not answer.
         """
-        pending.wait(check)
+        pending.wait(check, hasty=hasty)
         # In an order that does not depend on which thread was faster.
         failures = sorted(pending.failures, key=lambda failure: failure[0][:2])
         return [Failure(use.piece, use.windows, error) for use, error in failures]

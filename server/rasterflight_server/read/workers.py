@@ -86,7 +86,7 @@ class Workers:
         self.submit([task])
 
     def drop(self, owner: object) -> None:
-        """Give up what has not begun for an owner; what runs ends by itself."""
+        """Give up what has not begun for an owner; what runs ends by itself, and asks no store again that failed."""
         for pool in self._pools():
             pool.drop(owner)
 

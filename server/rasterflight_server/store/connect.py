@@ -13,6 +13,7 @@ from rasterflight_server.errors import SourceError
 from rasterflight_server.store.options import StorageOptions
 from rasterflight_server.store.places import Place, unusable
 from rasterflight_server.store.refusals import unencrypted
+from rasterflight_server.store.retrying import PATIENCE
 from rasterflight_server.store.signing import SasTokens
 
 if TYPE_CHECKING:
@@ -20,22 +21,19 @@ if TYPE_CHECKING:
 
     Connection = AzureStore | GCSStore | HTTPStore | S3Store
 
-# No new try after ten seconds; a request that hangs is given up by itself.
-_CONNECT_TIMEOUT: Final = "4s"
-_REQUEST_TIMEOUT: Final = "20s"
-_RETRY_TIMEOUT: Final = timedelta(seconds=10)
-_MAX_RETRIES: Final = 4
+_CONNECT_SECONDS: Final = 4.0
 
 
-def connect(place: Place, options: StorageOptions, token: str | None) -> "Connection":
+def connect(place: Place, options: StorageOptions, token: str | None, *, retries: int = 0) -> "Connection":
     """Make the connections to a store, which all its files share; safe to use from many threads.
-
-    408, 429 and 5xx are tried again, after pauses that grow and vary by chance.
 
     Parameters
     ----------
     token
         Bearer token, see ``read_token``.
+    retries
+        How often the connections themselves ask again after 408, 429, 5xx and resets. Reads do better, see ``Tries``: they notice
+        when nobody waits any more, and what is wrong with an answer.
 
     Raises
     ------
@@ -48,13 +46,13 @@ def connect(place: Place, options: StorageOptions, token: str | None) -> "Connec
     try:
         match place.kind:
             case "http":
-                return _http(place, token)
+                return _http(place, options, token, retries)
             case "s3":
-                return _s3(place, options)
+                return _s3(place, options, retries)
             case "gs":
-                return _gs(place, options)
+                return _gs(place, options, retries)
             case "az":
-                return _azure(place, options)
+                return _azure(place, options, retries)
     except (BaseError, ValueError):
         raise unusable() from None
 
@@ -83,14 +81,14 @@ def read_token(options: StorageOptions) -> str | None:
     return token
 
 
-def _http(place: Place, token: str | None) -> HTTPStore:
-    client = _client(allow_http=True)
+def _http(place: Place, options: StorageOptions, token: str | None, retries: int) -> HTTPStore:
+    client = _client(options, allow_http=True)
     if token is not None:
         client["default_headers"] = {"Authorization": f"Bearer {token}"}
-    return HTTPStore(place.name, client_options=client, retry_config=_retry())
+    return HTTPStore(place.name, client_options=client, retry_config=_retry(retries))
 
 
-def _s3(place: Place, options: StorageOptions) -> S3Store:
+def _s3(place: Place, options: StorageOptions, retries: int) -> S3Store:
     return S3Store(
         place.name,
         config=_given(
@@ -100,8 +98,8 @@ def _s3(place: Place, options: StorageOptions) -> S3Store:
             request_payer=options.requester_pays,
         ),
         credential_provider=_profile(options.profile) if options.profile is not None else None,
-        client_options=_client(allow_http=options.allow_http or options.anonymous),
-        retry_config=_retry(),
+        client_options=_client(options),
+        retry_config=_retry(retries),
     )
 
 
@@ -120,26 +118,26 @@ def _profile(name: str) -> "S3CredentialProvider":
         ) from None
 
 
-def _gs(place: Place, options: StorageOptions) -> GCSStore:
-    client = _client(allow_http=options.allow_http or options.anonymous)
+def _gs(place: Place, options: StorageOptions, retries: int) -> GCSStore:
+    client = _client(options)
     if options.billing_project is not None:
         client["default_headers"] = {"x-goog-user-project": options.billing_project}
     return GCSStore(
         place.name,
         config=_given(base_url=options.endpoint, skip_signature=options.anonymous),
         client_options=client,
-        retry_config=_retry(),
+        retry_config=_retry(retries),
     )
 
 
-def _azure(place: Place, options: StorageOptions) -> AzureStore:
+def _azure(place: Place, options: StorageOptions, retries: int) -> AzureStore:
     signed = options.signing is not None
     return AzureStore(
         place.name,
         config=_given(account_name=place.account, endpoint=options.endpoint, skip_signature=options.anonymous),
         credential_provider=SasTokens(options.signing_url, place.account, place.name) if signed else None,
-        client_options=_client(allow_http=options.allow_http or options.anonymous),
-        retry_config=_retry(),
+        client_options=_client(options),
+        retry_config=_retry(retries),
     )
 
 
@@ -148,15 +146,25 @@ def _given(**config: str | bool | None) -> Any:
     return {name: value for name, value in config.items() if value}
 
 
-def _client(*, allow_http: bool) -> "ClientConfig":
-    return {"allow_http": allow_http, "connect_timeout": _CONNECT_TIMEOUT, "timeout": _REQUEST_TIMEOUT}
-
-
-def _retry() -> "RetryConfig":
+def _client(options: StorageOptions, *, allow_http: bool = False) -> "ClientConfig":
+    patience = options.patience
     return {
-        "max_retries": _MAX_RETRIES,
-        "retry_timeout": _RETRY_TIMEOUT,
-        "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
+        "allow_http": allow_http or options.allow_http or options.anonymous,
+        "connect_timeout": timedelta(seconds=min(_CONNECT_SECONDS, patience.timeout)),
+        "read_timeout": timedelta(seconds=patience.timeout),
+        "timeout": timedelta(seconds=patience.whole_timeout),
+    }
+
+
+def _retry(retries: int) -> "RetryConfig":
+    return {
+        "max_retries": retries,
+        "retry_timeout": timedelta(seconds=PATIENCE.seconds),
+        "backoff": {
+            "init_backoff": timedelta(seconds=PATIENCE.pause),
+            "max_backoff": timedelta(seconds=PATIENCE.longest_pause),
+            "base": 2,
+        },
     }
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
+from rasterflight_server.store.retrying import PATIENCE, Patience
 
 Signing = Literal["planetary-computer"]
 
@@ -17,6 +18,14 @@ _ALTERNATIVES: Final = (
     ("anonymous", "profile", "signing", "token_env", "token_file"),
     ("anonymous", "requester_pays", "billing_project"),
 )
+#: What a value has to be, by the type of the field.
+_KINDS: Final[dict[Any, tuple[str, Any]]] = {
+    bool: ("true or false", bool),
+    int: ("a whole number", int),
+    float: ("a number", int | float),
+}
+_MOST_RETRIES: Final = 20
+_LONGEST_TIMEOUT: Final = 300.0
 _VARIABLE: Final = re.compile("[A-Za-z_][A-Za-z0-9_]{0,49}")
 _SECRET: Final = ("secret", "password", "access_key", "account_key", "session_token", "sas")
 _IN_ENVIRONMENT: Final = (
@@ -72,6 +81,17 @@ class StorageOptions:
     """Prefix that takes the place of this one, so that ``https://BUCKET.s3.amazonaws.com/`` is read as ``s3://BUCKET/``. The
     options of the new prefix apply; where it has none, these."""
 
+    retries: int = PATIENCE.retries
+    """How often a range is asked for again when the store fails; see ``Patience``."""
+
+    timeout: float = PATIENCE.timeout
+    """Seconds without a byte after which a try has failed; in all it may take ten times as long."""
+
+    @property
+    def patience(self) -> Patience:
+        """How long a range is asked for when the store fails."""
+        return Patience(self.retries, self.timeout)
+
     @classmethod
     def parse(cls, mapping: Mapping[str, Any], field: str) -> Self:
         """Options from a configuration file.
@@ -92,8 +112,8 @@ class StorageOptions:
         for name, value in mapping.items():
             if name not in types:
                 raise _bad(f"there is no storage option {name!r}", f"{field}.{name}", _instead(name, list(types)))
-            wanted = "true or false" if types[name] is bool else "text"
-            if not isinstance(value, bool if types[name] is bool else str) or value == "":
+            wanted, kind = _KINDS.get(types[name], ("text", str))
+            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool) or value == "":
                 raise _bad(f"{name} is {wanted}, not {value!r}", f"{field}.{name}")
         options = cls(**mapping)
         options._check(field)
@@ -110,6 +130,10 @@ class StorageOptions:
         if self.token_env is not None and not _VARIABLE.fullmatch(self.token_env):
             # Not repeated in the error: it may be the token.
             raise _bad("token_env is no name of a variable", f"{field}.token_env", "for example EARTHDATA_TOKEN")
+        if not 0 <= self.retries <= _MOST_RETRIES:
+            raise _bad(f"retries is {self.retries}", f"{field}.retries", f"0 to {_MOST_RETRIES} can be")
+        if not 0 < self.timeout <= _LONGEST_TIMEOUT:
+            raise _bad(f"timeout is {self.timeout}", f"{field}.timeout", f"up to {_LONGEST_TIMEOUT:g} seconds can be")
         for name in ("endpoint", "signing_url"):
             url = getattr(self, name)
             if url is not None:

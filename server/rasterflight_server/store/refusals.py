@@ -15,6 +15,12 @@ StoreErrors: Final = (BaseError, OSError, ValueError)
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 #: Where clouds hand credentials to their own machines: asked when there are no others.
 _METADATA: Final = ("/latest/api/token", "/latest/meta-data/", "performing token request")
+#: Of what obstore says about a partial answer that does not fit the request.
+_OTHER_BYTES: Final = ("UnexpectedRange", "NoContentRange", "MissingContentLength")
+_TOO_MANY: Final = 429
+#: With status 503, of S3 and of Azure.
+_BUSY: Final = ("<Code>SlowDown</Code>", "<Code>ServerBusy</Code>")
+_WORTH_A_TRY: Final = (408, 429, 500, 502, 503, 504)
 _NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound")
 
 
@@ -22,6 +28,22 @@ def status(error: Exception) -> int | None:
     """HTTP status that a store answered with."""
     found = _STATUS.search(str(error))
     return int(found[1]) if found else None
+
+
+def worth_another_try(error: Exception, explained: SourceError) -> bool:
+    """Whether the store may answer the next time."""
+    code = status(error)
+    if code is not None:
+        return code in _WORTH_A_TRY
+    if explained.code is not ErrorCode.SOURCE_UNAVAILABLE:
+        # Machines that hand out credentials may fail too.
+        return any(path in str(error) for path in _METADATA)
+    return not isinstance(error, NotSupportedError)
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether the store says that it is asked too often."""
+    return status(error) == _TOO_MANY or any(word in str(error) for word in _BUSY)
 
 
 def explain(error: Exception, kind: Kind, options: StorageOptions) -> SourceError:
@@ -40,19 +62,43 @@ def explain(error: Exception, kind: Kind, options: StorageOptions) -> SourceErro
             "the store refuses the file (HTTP 401 or 403)",
             hint=_way_in(kind, options),
         )
-    if isinstance(error, NotSupportedError):
-        return SourceError(
-            ErrorCode.SOURCE_UNAVAILABLE,
-            "the web server of the file does not answer range requests",
-            hint="serve the file from one that does",
-        )
     if kind == "s3" and "redirect without LOCATION" in text:
         return SourceError(
             ErrorCode.SOURCE_NOT_FOUND,
             "the bucket of the file is in another region",
             hint="say region = ... in the storage options",
         )
+    return _no_answer(error, text)
+
+
+def _no_answer(error: Exception, text: str) -> SourceError:
+    """Error for what may have been meant well."""
+    if isinstance(error, NotSupportedError):
+        return SourceError(
+            ErrorCode.SOURCE_UNAVAILABLE,
+            "the web server of the file does not answer range requests",
+            hint="serve the file from one that does",
+        )
+    if any(word in text for word in _OTHER_BYTES):
+        return other_bytes()
     return SourceError(ErrorCode.SOURCE_UNAVAILABLE, "the store of the file does not answer, or answers with an error")
+
+
+def other_bytes() -> SourceError:
+    """Error for an answer to another question."""
+    return SourceError(
+        ErrorCode.SOURCE_UNAVAILABLE,
+        "the store answers with other bytes than it was asked for, or does not say with which",
+    )
+
+
+def compressed() -> SourceError:
+    """Error for an answer whose bytes are not those of the file."""
+    return SourceError(
+        ErrorCode.SOURCE_UNAVAILABLE,
+        "the web server of the file compresses what it sends, ranges too",
+        hint="turn compression off for these files",
+    )
 
 
 def unencrypted() -> SourceError:

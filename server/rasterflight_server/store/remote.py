@@ -8,7 +8,16 @@ import obstore
 from rasterflight_server.errors import SourceError
 from rasterflight_server.store.options import StorageOptions
 from rasterflight_server.store.places import Kind
-from rasterflight_server.store.refusals import StoreErrors, explain, status
+from rasterflight_server.store.refusals import (
+    StoreErrors,
+    compressed,
+    explain,
+    is_busy,
+    other_bytes,
+    status,
+    worth_another_try,
+)
+from rasterflight_server.store.retrying import FailedTryError, Tries
 from rasterflight_server.store.source import changed, truncated
 from rasterflight_server.types import Identity
 
@@ -31,43 +40,47 @@ class RemoteSource:
         What the index knows; every response is held against it.
     kind, options
         What the store is, for the words of errors.
+    tries
+        How often requests are made that fail.
     """
 
     remote = True
 
     def __init__(
-        self, store: Any, key: str, expected: Identity | None = None, *, kind: Kind, options: StorageOptions
+        self,
+        store: Any,
+        key: str,
+        expected: Identity | None = None,
+        *,
+        kind: Kind,
+        options: StorageOptions,
+        tries: Tries,
     ) -> None:
         self._store = store
         self._key = key
         self._expected = expected
         self._kind: Kind = kind
         self._options = options
+        self._tries = tries
         self._identity: Identity | None = None
 
     def identity(self) -> Identity:
         """Size and ETag by the latest response, or by a HEAD request before the first."""
-        if self._identity is None:
-            try:
-                meta = obstore.head(self._store, self._key)
-            except StoreErrors as error:
-                raise self._explain(error) from None
-            return self._seen(meta)
-        return self._identity
+        return self._identity or self._tries.run(self._head)
 
     def read_range(self, offset: int, length: int) -> memoryview:
-        """Exactly ``length`` bytes from ``offset`` on, in one request."""
+        """Exactly ``length`` bytes from ``offset`` on, in one request if all goes well."""
         return self.fetch(offset, length)[0]
 
     def read_prefix(self, length: int) -> memoryview:
-        """The first ``length`` bytes, or all there are, in one request."""
-        return self._get(0, length)[0]
+        """The first ``length`` bytes, or all there are, in one request if all goes well."""
+        return self._tries.run(lambda: self._get(0, length))[0]
 
     def fetch(self, offset: int, length: int) -> tuple[memoryview, Identity | None]:
         """As ``read_range``, with the identity that the response itself states; None: nothing was asked."""
         if length == 0:
             return memoryview(b""), None
-        data, identity = self._get(offset, length)
+        data, identity = self._tries.run(lambda: self._get(offset, length))
         if len(data) != length:
             raise truncated(offset, length, identity.size)
         return data, identity
@@ -76,14 +89,30 @@ class RemoteSource:
         try:
             response = obstore.get(self._store, self._key, options={"range": (offset, offset + length)})
             identity = self._seen(response.meta)
-            return memoryview(response.bytes()), identity
+            data = memoryview(response.bytes())
         except StoreErrors as error:
             if status(error) != _NOT_SATISFIABLE:
-                raise self._explain(error) from None
-        identity = self.identity()
-        if identity.size == offset == 0:
-            return memoryview(b""), identity
-        raise truncated(offset, length, identity.size)
+                raise self._failure(error) from None
+            return memoryview(b""), self._past_the_end(offset, length)
+        if len(data) != min(length, identity.size - offset):
+            raise compressed() if response.attributes.get("Content-Encoding") else FailedTryError(other_bytes())
+        return data, identity
+
+    def _past_the_end(self, offset: int, length: int) -> Identity:
+        # Only another request says why: the file may be another by now.
+        identity = self._head()
+        if offset < identity.size:
+            raise FailedTryError(other_bytes())
+        if offset > 0:
+            raise truncated(offset, length, identity.size)
+        return identity
+
+    def _head(self) -> Identity:
+        try:
+            meta = obstore.head(self._store, self._key)
+        except StoreErrors as error:
+            raise self._failure(error) from None
+        return self._seen(meta)
 
     def _seen(self, meta: "ObjectMeta") -> Identity:
         identity, expected = identity_of(meta), self._expected or self._identity
@@ -97,8 +126,11 @@ class RemoteSource:
         self._identity = identity
         return identity
 
-    def _explain(self, error: Exception) -> SourceError:
-        return explain(error, self._kind, self._options)
+    def _failure(self, error: Exception) -> FailedTryError | SourceError:
+        explained = explain(error, self._kind, self._options)
+        if worth_another_try(error, explained):
+            return FailedTryError(explained, busy=is_busy(error))
+        return explained
 
     def close(self) -> None:
         """Do nothing: connections belong to the shared store."""
@@ -113,10 +145,11 @@ class RemoteSource:
 
 
 def identity_of(meta: "ObjectMeta") -> Identity:
-    """Size and ETag of a file; without ETag, size and time of its last change, as far as the store says it."""
+    """Size and ETag of a file; where the ETag is weak or missing the time of its last change too, as far as the store says it."""
     etag = meta["e_tag"]
-    if etag:
-        # Azure quotes ETags in its responses, but not in its listings.
-        return Identity(meta["size"], etag=etag if etag.endswith('"') else f'"{etag}"')
+    if etag and not etag.endswith('"'):
+        etag = f'"{etag}"'  # Azure quotes ETags in its responses, but not in its listings
+    if etag and not etag.startswith("W/"):
+        return Identity(meta["size"], etag=etag)
     seconds = int(meta["last_modified"].timestamp())
-    return Identity(meta["size"], mtime_ns=seconds * 10**9 if seconds > 0 else None)
+    return Identity(meta["size"], mtime_ns=seconds * 10**9 if seconds > 0 else None, etag=etag or None)

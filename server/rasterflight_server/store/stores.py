@@ -1,5 +1,6 @@
 """The stores that a process reads from, and the options by which it reaches them."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -18,7 +19,9 @@ from rasterflight_server.store.places import KINDS, Place, locate, unusable
 from rasterflight_server.store.prefixes import Prefixes
 from rasterflight_server.store.refusals import StoreErrors, explain
 from rasterflight_server.store.remote import RemoteSource, identity_of
+from rasterflight_server.store.retrying import Tries
 from rasterflight_server.store.source import Source
+from rasterflight_server.telemetry import Telemetry
 from rasterflight_server.types import Identity
 
 if TYPE_CHECKING:
@@ -56,7 +59,14 @@ class Stores:
         # In another process: the same options, connections of its own, no cache.
         return Stores, (self._options,)
 
-    def open(self, href: str, expected: Identity | None = None) -> Source:
+    def open(
+        self,
+        href: str,
+        expected: Identity | None = None,
+        *,
+        telemetry: Telemetry | None = None,
+        stop: threading.Event | None = None,
+    ) -> Source:
         """Open a file for reading.
 
         Parameters
@@ -65,6 +75,10 @@ class Stores:
             A local path, or a URL: ``file``, ``http``, ``https``, ``s3``, ``gs``, ``az``, ``abfs``.
         expected
             What the index knows about the file: local files are compared at once, remote ones with every response.
+        telemetry
+            Counts requests that failed; None: nobody counts.
+        stop
+            Set when nobody waits for the file any more: what failed is then not tried again, and raises ``CancelledError``.
 
         Raises
         ------
@@ -79,7 +93,8 @@ class Stores:
         place, key, store = self._reach(url, options)
         if place.kind != "http" and (not key or key.endswith("/")):
             raise unusable()
-        source = RemoteSource(store, key, expected, kind=place.kind, options=options)
+        tries = Tries(options.patience, telemetry, stop)
+        source = RemoteSource(store, key, expected, kind=place.kind, options=options, tries=tries)
         if self._cache is None or expected is None or not identifies(expected):
             return source
         return CachedSource(source, cache_name(place, key, options.endpoint), expected, self._cache)
@@ -103,7 +118,7 @@ class Stores:
             As ``open``; SOURCE_NOT_FOUND also where the URL is not in a bucket.
         """
         url, options = self._prefixes.resolve(url)
-        place, prefix, store = self._reach(url, options)
+        place, prefix, store = self._reach(url, options, retries=options.retries)
         if place.kind == "http":
             raise SourceError(
                 ErrorCode.SOURCE_NOT_FOUND,
@@ -121,7 +136,7 @@ class Stores:
             for meta in page:
                 yield place.url(url, meta["path"]), identity_of(meta)
 
-    def _reach(self, url: str, options: StorageOptions) -> "tuple[Place, str, Connection]":
+    def _reach(self, url: str, options: StorageOptions, *, retries: int = 0) -> "tuple[Place, str, Connection]":
         scheme = url.partition("://")[0]
         if scheme not in KINDS:
             raise SourceError(
@@ -130,4 +145,4 @@ class Stores:
                 hint="local paths, file://, http(s)://, s3://, gs://, az:// and abfs:// can",
             )
         place, key = locate(url, options)
-        return place, key, self._connect(place, options, read_token(options))
+        return place, key, self._connect(place, options, read_token(options), retries=retries)

@@ -178,7 +178,7 @@ class Identity:
     """How to notice that a file is no longer the one that was indexed."""
 
     size: int
-    #: Modification time of a local file.
+    #: Modification time of a local file, and of a remote one that has no strong ETag.
     mtime_ns: int | None = None
     etag: str | None = None
 
