@@ -16,7 +16,7 @@ MAX_BYTES: Final = 32 << 20
 MAX_THINGS: Final = 1 << 17
 #: Tickets in JSON are for people, and take far more memory than their bytes.
 MAX_JSON_BYTES: Final = 4 << 20
-MAX_JSON_VALUES: Final = 100_000
+MAX_JSON_VALUES: Final = 30_000
 MAX_BANDS: Final = 2000
 MAX_FILTERS: Final = 100
 #: Characters of a name, of a CRS, and of all CQL2 expressions together.

@@ -17,6 +17,7 @@ _FLAT: Final = (1, 2, 8)
 _HAS_Z, _HAS_M, _HAS_SRID = 0x80000000, 0x40000000, 0x20000000
 _HEADER: Final = 9
 _ONE_RING: Final = 13
+_MEAN_PART: Final = 19
 _UNUSABLE: Final = b""
 
 Objects = npt.NDArray[np.object_]
@@ -78,17 +79,16 @@ def _tamed(value: bytes) -> tuple[bytes, int]:
 def _parts(value: bytes, position: int, order: str) -> int:
     [count] = struct.unpack_from(f"{order}I", value, position)
     position += 4
-    vertices = empty = 0
+    # An empty part takes 9 bytes here, and 200 when it is parsed: there may be as many as full ones, of 29 bytes or more.
+    if count > 1 and count * _MEAN_PART > len(value):
+        raise _DamagedError
+    vertices = 0
     for _ in range(count):
         kind, position, inner, dimensions = _head(value, position)
         if kind != _POLYGON:
             raise _DamagedError
         position, inside = _rings(value, position, inner, dimensions)
         vertices += 1 + inside
-        empty += not inside
-    # An empty part takes 9 bytes here, and 200 when it is parsed.
-    if 2 * empty > count > 1:
-        raise _DamagedError
     return vertices
 
 
