@@ -12,8 +12,10 @@ import pyarrow as pa
 
 _POLYGON: Final = 3
 _MULTIPOLYGON: Final = 6
-#: Points and lines of either kind: they hold nothing that could nest.
-_FLAT: Final = (1, 2, 8)
+#: Points and lines.
+_FLAT: Final = (1, 2)
+#: Of points, of lines, and of anything.
+_COLLECTIONS: Final = (4, 5, 7)
 _HAS_Z, _HAS_M, _HAS_SRID = 0x80000000, 0x40000000, 0x20000000
 _HEADER: Final = 9
 _ONE_RING: Final = 13
@@ -35,7 +37,7 @@ def tamed(values: Objects) -> tuple[Objects, int]:
     -------
     values, vertices
         The same, with empty ones of their kind in place of collections that are no multipolygons, and with nothing in place of what
-        is damaged; how many vertices the polygons have, and rings and parts beside these.
+        is damaged; how many vertices the polygons have.
     """
     simple, vertices = _simple(values)
     others = np.flatnonzero(~simple)
@@ -69,9 +71,9 @@ def _tamed(value: bytes) -> tuple[bytes, int]:
         if kind == _POLYGON:
             _, vertices = _rings(value, position, order, dimensions)
             return value, vertices
-        if kind != _MULTIPOLYGON:
-            return struct.pack("<BII", 1, kind, 0), 0
-        return value, _parts(value, position, order)
+        if kind == _MULTIPOLYGON:
+            return value, _parts(value, position, order)
+        return struct.pack("<BII", 1, kind, 0) if kind in _COLLECTIONS else _UNUSABLE, 0
     except (struct.error, _DamagedError):
         return _UNUSABLE, 0
 
@@ -88,7 +90,7 @@ def _parts(value: bytes, position: int, order: str) -> int:
         if kind != _POLYGON:
             raise _DamagedError
         position, inside = _rings(value, position, inner, dimensions)
-        vertices += 1 + inside
+        vertices += inside
     return vertices
 
 
@@ -105,7 +107,7 @@ def _head(value: bytes, position: int) -> tuple[int, int, str, int]:
 
 
 def _rings(value: bytes, position: int, order: str, dimensions: int) -> tuple[int, int]:
-    """Where a polygon ends, and its vertices and rings."""
+    """Where a polygon ends, and its vertices."""
     [count] = struct.unpack_from(f"{order}I", value, position)
     position += 4
     vertices = 0
@@ -114,7 +116,7 @@ def _rings(value: bytes, position: int, order: str, dimensions: int) -> tuple[in
         position += 4 + points * dimensions
         if not points or position > len(value):
             raise _DamagedError
-        vertices += 1 + points
+        vertices += points
     return position, vertices
 
 
