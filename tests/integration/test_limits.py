@@ -49,7 +49,8 @@ def tall(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def serving(tall: Path, **limits: object) -> Iterator[ServerProcess]:
     options = [f"--set=limits.{key.replace('__', '.')}={value}" for key, value in limits.items()]
-    with ServerProcess({"tall": tall}, grace=0, options=options) as server:
+    # Without a cache of tiles, what memory there is belongs to streams.
+    with ServerProcess({"tall": tall}, grace=0, cache_size="0", options=options) as server:
         yield server
 
 
@@ -165,34 +166,51 @@ def test_uploads_of_a_caller(tall: Path) -> None:
 
 def test_a_stream_that_nobody_reads_is_ended(tall: Path) -> None:
     with (
-        serving(tall, streams=3, stalled_seconds=1) as server,
+        serving(tall, streams=3, stalled_seconds=3) as server,
         ExitStack() as running,
         rf.connect(server.url) as client,
     ):
         made = client.collection("tall")
         made.get_numpy(**SMALL)
-        before, threads = server.rss(), server.threads()
+        threads = server.threads()
         stream = running.enter_context(made.read(bands=["B1"], batch_bytes=8 * MIB))
         batches = iter(stream)
         next(batches)
-        readers = [stall(server.url, running) for _ in range(2)]
-        assert stats(server.url)["streams"] == 3
+        reader = stall(server.url, running)
+        assert stats(server.url)["streams"] == 2
         assert wait_for(lambda: stats(server.url)["streams"] == 0, 10)
-        assert stats(server.url)["streams_stalled"] == 3
-        # What gRPC holds of each is a batch or two.
-        assert server.rss() - before < 60 * MIB
-        assert made.get_numpy(**SMALL).shape == (2, 10, 10)
+        assert stats(server.url)["streams_stalled"] == 2
         with pytest.raises(
-            rf.errors.DeadlineError, match="nothing was read from the stream for 1 s, and it was ended"
+            rf.errors.DeadlineError, match="nothing was read from the stream for 3 s, and it was ended"
         ) as caught:
             list(batches)
         assert caught.value.retryable
         assert caught.value.field == "limits.stalled_seconds"
         assert "read it again from where you were" in caught.value.hint
-        for reader in readers:
-            with pytest.raises(fl.FlightTimedOutError):
-                reader.read_all()
+        with pytest.raises(fl.FlightTimedOutError):
+            reader.read_all()
         assert wait_for(lambda: server.threads() <= threads + 2, 5)
+        assert made.get_numpy(**SMALL).shape == (2, 10, 10)
+        assert stats(server.url)["connections_closed"] == 0
+
+
+def test_who_never_comes_back_is_hung_up_on(tall: Path) -> None:
+    with serving(tall, stalled_seconds=1) as server, ExitStack() as running, rf.connect(server.url) as client:
+        made = client.collection("tall")
+        made.read(bands=["B1"]).read_all()
+        threads = server.threads()
+        held = []
+        for closed in (12, 24):
+            # Memory that was needed once is not given back to the system, but it is used again.
+            readers = [stall(server.url, running) for _ in range(12)]
+            assert wait_for(lambda number=closed: stats(server.url)["connections_closed"] == number, 20)
+            assert wait_for(lambda: server.threads() <= threads + 2, 5)
+            assert stats(server.url)["streams"] == 0
+            for reader in readers:
+                with pytest.raises(fl.FlightUnavailableError):
+                    reader.read_all()
+            held.append(server.rss())
+        assert held[1] - held[0] < 40 * MIB
         assert made.get_numpy(**SMALL).shape == (2, 10, 10)
 
 
@@ -313,8 +331,8 @@ def test_a_hostile_ticket_costs_nothing(server: ServerProcess, case: str) -> Non
         told = detail(caught.value)
         assert (told.code, told.field) == (code, field)
         assert words in f"{told.message} ({told.hint})"
-        # The ticket itself is there as gRPC, Arrow and Python have it.
-        assert peak(server) - before < 24 * MIB + 5 * len(ticket)
+        # Of the ticket itself gRPC, Arrow and Python have some seven copies, also of one that is refused by its length.
+        assert peak(server) - before < 12 * MIB + 9 * len(ticket)
         assert stats(server.url)["streams"] == 0
 
 

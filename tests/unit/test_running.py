@@ -26,6 +26,9 @@ class Context:
     def get_middleware(self, name: str) -> None:
         return None
 
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:1"
+
     def add_trailer(self, name: str, value: bytes) -> None:
         self.trailers[name] = value
 
@@ -93,6 +96,10 @@ def test_a_stream_that_nobody_reads_is_freed_and_says_so_later() -> None:
     assert not stage.running.look(10)
     assert stage.freed == 1
     assert stage.has_room
+    assert not stage.running.lingers(10)
+    stage.now += 10
+    assert stage.running.lingers(10)
+    assert not stage.running.lingers(10)
     ended(stage, "nothing was read from the stream for 10 s, and it was ended", "read it again from where you were")
 
 

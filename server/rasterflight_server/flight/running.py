@@ -14,6 +14,7 @@ from rasterflight_server.errors import ServiceError
 from rasterflight_server.flight.admission import Admission, Place
 from rasterflight_server.flight.boundary import guard
 from rasterflight_server.flight.calls import account, request_id
+from rasterflight_server.flight.hangup import hang_up
 from rasterflight_server.plan.request import Request
 from rasterflight_server.settings import LimitSettings
 from rasterflight_server.telemetry import Telemetry
@@ -58,6 +59,10 @@ class Terms:
         error = self.ended or self.overdue()
         if error is not None:
             raise error
+
+    def now(self) -> float:
+        """The time."""
+        return self._clock()
 
     def rest(self) -> None:
         """From now on, until the next batch, the stream waits for its caller."""
@@ -118,6 +123,10 @@ class Running:
         self.terms = terms
         self._context = context
         self._call = request_id(context)
+        #: The other end of the connection, as gRPC says it.
+        self.peer: str = context.peer()
+        #: Since when Flight has been waiting for the caller although the stream has ended.
+        self._lingers_since: float | None = None
         self._batches: Generator[Any] | None = None
         self._lock = threading.Lock()
 
@@ -173,6 +182,7 @@ class Running:
             if error is None:
                 return False
             terms.ended = error
+            self._lingers_since = terms.now()
             if suspended:
                 self.close()
             else:
@@ -182,9 +192,19 @@ class Running:
             if suspended:
                 self._lock.release()
 
+    def lingers(self, seconds: float) -> bool:
+        """Whether it ended so long ago, and the caller still has not heard of it; True only once."""
+        if self._lingers_since is None or self.terms.now() - self._lingers_since < seconds:
+            return False
+        self._lingers_since = None
+        return True
+
 
 class Streams:
     """All streams of a process: let in, and looked after.
+
+    Of a stream that was ended while Flight waits for its caller, a thread and one batch stay with gRPC until he goes on or goes away. If he does
+    neither for as long again, his connection is closed, unless other streams run on it.
 
     Parameters
     ----------
@@ -203,7 +223,7 @@ class Streams:
         self._lock = threading.Lock()
         self._running: WeakSet[Running] = WeakSet()
         self._watch: threading.Thread | None = None
-        telemetry.add(streams_stalled=0)
+        telemetry.add(streams_stalled=0, connections_closed=0)
 
     def enter(self, context: fl.ServerCallContext, request: Request) -> Running:
         """Wait for a place, see ``Admission.enter``; the stream that gets it is closed by who makes it, or with the last reference to it."""
@@ -224,7 +244,17 @@ class Streams:
             time.sleep(pause)
             with self._lock:
                 running = list(self._running)
-            while running:
-                # What goes wrong where a stream is freed was logged there.
-                with suppress(fl.FlightError):
-                    self._telemetry.add(streams_stalled=int(running.pop().look(self._limits.stalled_seconds)))
+            self._look_after(running)
+
+    def _look_after(self, running: list[Running]) -> None:
+        """End what has stalled; empties the list, since the last reference to a stream must not stay here."""
+        seconds = self._limits.stalled_seconds
+        alive = {stream.peer for stream in running if stream.terms.ended is None}
+        while running:
+            stream = running.pop()
+            # What goes wrong where a stream is freed was logged there.
+            with suppress(fl.FlightError):
+                self._telemetry.add(streams_stalled=int(stream.look(seconds)))
+            if stream.peer not in alive and stream.lingers(seconds):
+                self._telemetry.add(connections_closed=int(hang_up(stream.peer)))
+            del stream
