@@ -18,8 +18,15 @@ from rasterflight_server.settings import RequestLimits
 BOX = shapely.box(0, 0, 1, 1)
 HOLED = shapely.Polygon(BOX.exterior, [shapely.box(0.2, 0.2, 0.4, 0.4).exterior])
 Z = shapely.force_3d(HOLED, 7.0)
-SHAPES = [BOX, HOLED, Z, shapely.MultiPolygon([BOX, shapely.box(2, 2, 3, 3)]), shapely.MultiPolygon([Z])]
-COUNTS = [5, 10, 10, 10, 10]
+SHAPES = [
+    BOX,
+    HOLED,
+    Z,
+    shapely.MultiPolygon([BOX, shapely.box(2, 2, 3, 3)]),
+    shapely.MultiPolygon([Z]),
+    shapely.MultiPolygon([BOX]),
+]
+COUNTS = [5, 10, 10, 10, 10, 5]
 
 
 def objects(*values: bytes) -> np.ndarray:

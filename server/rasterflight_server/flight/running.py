@@ -3,25 +3,17 @@
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, Final, Self
-from weakref import WeakSet
+from contextlib import contextmanager
+from typing import Any, Self
 
 import pyarrow.flight as fl
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import ServiceError
-from rasterflight_server.flight.admission import Admission, Place
+from rasterflight_server.flight.admission import Place
 from rasterflight_server.flight.boundary import guard
-from rasterflight_server.flight.calls import account, request_id
-from rasterflight_server.flight.hangup import hang_up
-from rasterflight_server.plan.request import Request
-from rasterflight_server.settings import LimitSettings
-from rasterflight_server.telemetry import Telemetry
+from rasterflight_server.flight.calls import request_id
 
-#: How often streams are looked after; more often where they may stall for a shorter time.
-_LOOK_SECONDS: Final = 1.0
-_SHORTEST_LOOK_SECONDS: Final = 0.05
 _Clock = Callable[[], float]
 
 
@@ -125,7 +117,7 @@ class Running:
         self._call = request_id(context)
         #: The other end of the connection, as gRPC says it.
         self.peer: str = context.peer()
-        #: Since when Flight has been waiting for the caller although the stream has ended.
+        #: Since when only Flight still waits for the caller, to send what he has not read.
         self._lingers_since: float | None = None
         self._batches: Generator[Any] | None = None
         self._lock = threading.Lock()
@@ -144,8 +136,7 @@ class Running:
             try:
                 with guard(self._context, self._call):
                     self.terms.check()
-                assert self._batches is not None
-                batch = next(self._batches)
+                batch = next(iter(()) if self._batches is None else self._batches)
             except BaseException:
                 self.close()
                 raise
@@ -162,8 +153,14 @@ class Running:
 
     def close(self) -> None:
         """Free everything."""
-        if self._batches is not None:
-            self._batches.close()
+        batches, self._batches = self._batches, None
+        if batches is not None:
+            batches.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        if not self.place.left:
+            self._lingers_since = self.terms.now()
         self.place.leave()
 
     def __del__(self) -> None:
@@ -182,11 +179,10 @@ class Running:
             if error is None:
                 return False
             terms.ended = error
-            self._lingers_since = terms.now()
             if suspended:
                 self.close()
             else:
-                self.place.leave()
+                self._leave()
             return stalled is not None
         finally:
             if suspended:
@@ -198,63 +194,3 @@ class Running:
             return False
         self._lingers_since = None
         return True
-
-
-class Streams:
-    """All streams of a process: let in, and looked after.
-
-    Of a stream that was ended while Flight waits for its caller, a thread and one batch stay with gRPC until he goes on or goes away. If he does
-    neither for as long again, his connection is closed, unless other streams run on it.
-
-    Parameters
-    ----------
-    limits
-        Of this process.
-    admission
-        Gives places.
-    telemetry
-        Counts streams that stalled.
-    """
-
-    def __init__(self, limits: LimitSettings, admission: Admission, telemetry: Telemetry) -> None:
-        self._limits = limits
-        self._admission = admission
-        self._telemetry = telemetry
-        self._lock = threading.Lock()
-        self._running: WeakSet[Running] = WeakSet()
-        self._watch: threading.Thread | None = None
-        telemetry.add(streams_stalled=0, connections_closed=0)
-
-    def enter(self, context: fl.ServerCallContext, request: Request) -> Running:
-        """Wait for a place, see ``Admission.enter``; the stream that gets it is closed by who makes it, or with the last reference to it."""
-        size, exactly = (0, False) if request.without_pixels else (request.batch_bytes, request.states_batch_bytes)
-        gone = context.is_cancelled
-        place = self._admission.enter(account(context), size, exactly=exactly, gone=gone)
-        running = Running(place, Terms(gone, self._limits.request.seconds), context)
-        with self._lock:
-            self._running.add(running)
-            if self._watch is None:
-                self._watch = threading.Thread(target=self._look, daemon=True, name="streams")
-                self._watch.start()
-        return running
-
-    def _look(self) -> None:
-        pause = max(_SHORTEST_LOOK_SECONDS, min(_LOOK_SECONDS, self._limits.stalled_seconds / 4))
-        while True:
-            time.sleep(pause)
-            with self._lock:
-                running = list(self._running)
-            self._look_after(running)
-
-    def _look_after(self, running: list[Running]) -> None:
-        """End what has stalled; empties the list, since the last reference to a stream must not stay here."""
-        seconds = self._limits.stalled_seconds
-        alive = {stream.peer for stream in running if stream.terms.ended is None}
-        while running:
-            stream = running.pop()
-            # What goes wrong where a stream is freed was logged there.
-            with suppress(fl.FlightError):
-                self._telemetry.add(streams_stalled=int(stream.look(seconds)))
-            if stream.peer not in alive and stream.lingers(seconds):
-                self._telemetry.add(connections_closed=int(hang_up(stream.peer)))
-            del stream

@@ -16,8 +16,8 @@ from rasterflight_server.errors import RequestError
 from rasterflight_server.flight.admission import Admission, Place
 from rasterflight_server.flight.crew import Crew
 from rasterflight_server.flight.indexes import Indexes
-from rasterflight_server.flight.running import Streams
 from rasterflight_server.flight.snapshots import Snapshots
+from rasterflight_server.flight.streams import Streams
 from rasterflight_server.plan.limits import Allowance
 from rasterflight_server.plan.planner import ReadPlan, plan_read
 from rasterflight_server.plan.pointplan import PointPlan

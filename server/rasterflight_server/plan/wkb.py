@@ -20,6 +20,9 @@ _HAS_Z, _HAS_M, _HAS_SRID = 0x80000000, 0x40000000, 0x20000000
 _HEADER: Final = 9
 _ONE_RING: Final = 13
 _MEAN_PART: Final = 19
+#: How a little-endian, two-dimensional polygon of one ring begins, and a multipolygon of one part.
+_ONE_RING_HEAD: Final = np.frombuffer(struct.pack("<BII", 1, _POLYGON, 1), np.uint8)
+_ONE_PART: Final = np.frombuffer(struct.pack("<BII", 1, _MULTIPOLYGON, 1), np.uint8)
 _UNUSABLE: Final = b""
 
 Objects = npt.NDArray[np.object_]
@@ -50,17 +53,25 @@ def tamed(values: Objects) -> tuple[Objects, int]:
 
 
 def _simple(values: Objects) -> tuple[npt.NDArray[np.bool_], int]:
-    """Which are little-endian, two-dimensional polygons of one ring that is all there; and their vertices."""
+    """Which are polygons of one ring, or multipolygons of one such, as most are; and their vertices."""
     array = pa.array(values, pa.large_binary())
     offsets = np.frombuffer(array.buffers()[1], np.int64, len(array) + 1)
     data = np.frombuffer(array.buffers()[2] or b"", np.uint8)
-    sizes = np.diff(offsets)
+    starts, sizes = offsets[:-1].copy(), np.diff(offsets)
+    wraps = sizes >= _HEADER
+    wraps[wraps] = (_bytes(data, starts[wraps], _HEADER) == _ONE_PART).all(axis=1)
+    starts[wraps] += _HEADER
+    sizes[wraps] -= _HEADER
     simple = sizes >= _ONE_RING
-    heads = data[offsets[:-1][simple, None] + np.arange(_ONE_RING)]
-    kind, rings, points = np.ascontiguousarray(heads[:, 1:]).view("<u4").astype(np.int64).T
-    fits = (heads[:, 0] == 1) & (kind == _POLYGON) & (rings == 1) & (sizes[simple] == _ONE_RING + 16 * points)
+    heads = _bytes(data, starts[simple], _ONE_RING)
+    points = np.ascontiguousarray(heads[:, _HEADER:]).view("<u4").astype(np.int64)[:, 0]
+    fits = (heads[:, :_HEADER] == _ONE_RING_HEAD).all(axis=1) & (sizes[simple] == _ONE_RING + 16 * points)
     simple[simple] = fits
     return simple, int(points[fits].sum())
+
+
+def _bytes(data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.uint8]:
+    return np.asarray(data[starts[:, None] + np.arange(count)])
 
 
 def _tamed(value: bytes) -> tuple[bytes, int]:

@@ -67,7 +67,7 @@ class LimitSettings:
     """How long a stream waits before it is BUSY."""
 
     stalled_seconds: float = 300.0
-    """A stream from which nothing is read for so long is ended."""
+    """A stream from which nothing is read for so long is ended; after as long again its connection is closed, if no other stream runs on it."""
 
     request: RequestLimits = field(default_factory=RequestLimits)
     """``[limits.request]``"""
