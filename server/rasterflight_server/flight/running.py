@@ -136,7 +136,7 @@ class Running:
             try:
                 with guard(self._context, self._call):
                     self.terms.check()
-                batch = next(iter(()) if self._batches is None else self._batches)
+                batch: Any = next(iter(()) if self._batches is None else self._batches)
             except BaseException:
                 self.close()
                 raise
