@@ -166,7 +166,7 @@ def test_uploads_of_a_caller(tall: Path) -> None:
 
 def test_a_stream_that_nobody_reads_is_ended(tall: Path) -> None:
     with (
-        serving(tall, streams=3, stalled_seconds=3) as server,
+        serving(tall, streams=3, stalled_seconds=5) as server,
         ExitStack() as running,
         rf.connect(server.url) as client,
     ):
@@ -178,10 +178,10 @@ def test_a_stream_that_nobody_reads_is_ended(tall: Path) -> None:
         next(batches)
         reader = stall(server.url, running)
         assert stats(server.url)["streams"] == 2
-        assert wait_for(lambda: stats(server.url)["streams"] == 0, 10)
+        assert wait_for(lambda: stats(server.url)["streams"] == 0, 15)
         assert stats(server.url)["streams_stalled"] == 2
         with pytest.raises(
-            rf.errors.DeadlineError, match="nothing was read from the stream for 3 s, and it was ended"
+            rf.errors.DeadlineError, match="nothing was read from the stream for 5 s, and it was ended"
         ) as caught:
             list(batches)
         assert caught.value.retryable

@@ -37,8 +37,10 @@ class Place:
         self._admission.shrink(self, nbytes)
 
     def leave(self) -> None:
-        """Make way for others; again and again, if need be."""
-        self._admission.leave(self)
+        """Make way for others; once, however often it is called."""
+        # Not a lock for nothing: the garbage collector may call this where it is held.
+        if not self.left:
+            self._admission.leave(self)
 
 
 class Admission:
