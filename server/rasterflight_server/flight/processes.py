@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from rasterflight_server.flight.entrance import check_reach
 from rasterflight_server.flight.forward import Forwarder
 from rasterflight_server.flight.listen import Listen
 from rasterflight_server.settings import Settings
@@ -54,9 +55,10 @@ def serve_processes(settings: Settings, *, lifeline: bool = False) -> int:
     Raises
     ------
     ServiceError
-        The location cannot be listened on.
+        The location cannot be listened on, or would let everybody in.
     """
     listen = Listen.parse(settings.server.listen)
+    check_reach(settings, listen)
     listen.check_free()
     folder = Path(tempfile.mkdtemp(prefix="rasterflight-"))
     areas = folder / "areas"

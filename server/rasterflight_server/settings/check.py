@@ -36,6 +36,9 @@ def _encryption(settings: Settings) -> Iterator[Conflict]:
             )
     elif tls.key is None:
         yield Conflict("tls.certificate", "there is no key with it", "set tls.key too")
+    elif urlsplit(settings.server.listen).scheme in ("grpc", "grpc+tcp"):
+        why = "there is a certificate, and nothing that goes over this location would be encrypted"
+        yield Conflict("server.listen", why, "use grpc+tls://, or unset tls.certificate")
 
 
 def _tokens(settings: Settings) -> Iterator[Conflict]:
@@ -44,6 +47,11 @@ def _tokens(settings: Settings) -> Iterator[Conflict]:
         for key, value in (("access.jwt.issuer", jwt.issuer), ("access.jwt.audience", jwt.audience)):
             if value is not None:
                 yield Conflict(key, "without keys no such tokens are taken", "set access.jwt.jwks too")
+    else:
+        for key, value in (("access.jwt.issuer", jwt.issuer), ("access.jwt.audience", jwt.audience)):
+            if value is None:
+                why = "it is not set, and tokens that the provider makes for others would open this server"
+                yield Conflict(key, why, "set it along with access.jwt.jwks")
 
 
 def _addresses(settings: Settings) -> Iterator[Conflict]:
