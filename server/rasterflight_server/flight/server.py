@@ -53,7 +53,9 @@ class FlightServer(fl.FlightServerBase):
     def list_flights(self, context: fl.ServerCallContext, criteria: bytes) -> Iterator[fl.FlightInfo]:  # noqa: ARG002
         """All collections, as flights of their records."""
         with guard(context, request_id(context)):
-            infos = [self._collection_info(collection) for collection in self.service.readable(caller(context)).values()]
+            infos = [
+                self._collection_info(collection) for collection in self.service.readable(caller(context)).values()
+            ]
         return iter(infos)
 
     def get_flight_info(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:

@@ -54,7 +54,9 @@ def read_tls(settings: TlsSettings, listen: Listen) -> Tls | None:
     try:
         public = load_pem_private_key(key, None).public_key()
     except TypeError:
-        raise _unusable(settings.key, "key", "it has a password", "take the password off (openssl pkey -in FILE)") from None
+        raise _unusable(
+            settings.key, "key", "it has a password", "take the password off (openssl pkey -in FILE)"
+        ) from None
     except ValueError:
         raise _unusable(settings.key, "key", "it is no private key in PEM") from None
     if _bytes_of(public) != _bytes_of(chain[0].public_key()):
@@ -97,4 +99,6 @@ def _bytes_of(public: Any) -> bytes:
 
 
 def _unusable(path: Path, name: str, why: str, hint: str = "") -> ConfigError:
-    return ConfigError(f"{path} cannot be used: {why}", field=f"tls.{name}", hint=hint or f"tls.{name} is a file in PEM")
+    return ConfigError(
+        f"{path} cannot be used: {why}", field=f"tls.{name}", hint=hint or f"tls.{name} is a file in PEM"
+    )

@@ -26,17 +26,18 @@ def conflicts(settings: Settings) -> Iterator[Conflict]:
 
 def _encryption(settings: Settings) -> Iterator[Conflict]:
     tls = settings.tls
+    encrypted = urlsplit(settings.server.listen).scheme.startswith("grpc+tls")
     if tls.certificate is None:
         for key, value in (("tls.key", tls.key), ("tls.client_ca", tls.client_ca)):
             if value is not None:
                 yield Conflict(key, "there is no certificate with it", "set tls.certificate too")
-        if urlsplit(settings.server.listen).scheme == "grpc+tls":
+        if encrypted:
             yield Conflict(
                 "server.listen", "grpc+tls needs a certificate", "set tls.certificate and tls.key, or use grpc://"
             )
     elif tls.key is None:
         yield Conflict("tls.certificate", "there is no key with it", "set tls.key too")
-    elif urlsplit(settings.server.listen).scheme in ("grpc", "grpc+tcp"):
+    elif not encrypted:
         why = "there is a certificate, and nothing that goes over this location would be encrypted"
         yield Conflict("server.listen", why, "use grpc+tls://, or unset tls.certificate")
 

@@ -11,9 +11,8 @@ from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import ServiceError
 
 HEADER: Final = "authorization"
-_HOW_TO: Final = (
-    'pass a token: rasterflight.connect(url, token=...), RASTERFLIGHT_TOKEN, or the header "authorization: Bearer TOKEN"'
-)
+NEW_TOKEN: Final = "ask the operator of the server for a new one"  # noqa: S105 - words
+_HOW_TO: Final = 'pass a token: rasterflight.connect(url, token=...), RASTERFLIGHT_TOKEN, or the header "authorization: Bearer TOKEN"'
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Final
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import ServiceError
-from rasterflight_server.flight.identity.credentials import Credential, credential_in, refused
+from rasterflight_server.flight.identity.credentials import NEW_TOKEN, Credential, credential_in, refused
 from rasterflight_server.flight.identity.failures import Failures
 from rasterflight_server.flight.identity.peers import address_of
 from rasterflight_server.flight.identity.tokenbook import TokenBook
@@ -109,7 +109,7 @@ class Gate:
             )
         try:
             if self._web is None or not self._web.could_be(credential):
-                raise refused("the token is not known here: it is wrong, or it was revoked")
+                raise refused("the token is not known here: it is wrong, or it was revoked", hint=NEW_TOKEN)
             return self._web.check(credential)
         except ServiceError as error:
             if error.code is ErrorCode.UNAUTHENTICATED:

@@ -34,8 +34,8 @@ _PAUSE_SECONDS: Final = 10.0
 class Keys(Protocol):
     """Where keys are found."""
 
-    def all(self) -> Sequence[Jwk]:
-        """Those that are known."""
+    def known(self) -> Sequence[Jwk]:
+        """Those that were there when they were looked at last."""
 
     def newest(self) -> Sequence[Jwk]:
         """Those that are there now, as far as that may be asked: after a token came whose key is not known."""
@@ -47,11 +47,13 @@ class FileKeys:
     def __init__(self, path: Path) -> None:
         self._keys = Watched(path, _read)
 
-    def all(self) -> Sequence[Jwk]:
+    def known(self) -> Sequence[Jwk]:
         """The keys."""
         return self._keys.value
 
-    newest = all
+    def newest(self) -> Sequence[Jwk]:
+        """The same."""
+        return self._keys.value
 
 
 class RemoteKeys:
@@ -75,7 +77,7 @@ class RemoteKeys:
         self._answered = -_LIFE_SECONDS
         self.newest()
 
-    def all(self) -> Sequence[Jwk]:
+    def known(self) -> Sequence[Jwk]:
         """The keys; old ones are brought up to date behind the caller's back."""
         now = self._clock()
         if now - self._answered > _LIFE_SECONDS and now - self._asked > _PAUSE_SECONDS and not self._asking.locked():
@@ -90,7 +92,12 @@ class RemoteKeys:
                     self._keys = _parsed(_fetch(self._url))
                     self._answered = self._clock()
                 except (requests.RequestException, ValueError) as error:
-                    _log.error("the keys at %s cannot be had: %s; %d known before hold on", self._url, _why(error), len(self._keys))
+                    _log.error(
+                        "the keys at %s cannot be had: %s; %d known before hold on",
+                        self._url,
+                        _why(error),
+                        len(self._keys),
+                    )
                 # A slow provider gets its pause too.
                 self._asked = self._clock()
         return self._keys
@@ -126,7 +133,9 @@ def _is_loopback(host: str | None) -> bool:
 def _fetch(url: str) -> bytes:
     deadline = time.monotonic() + _WHOLE_SECONDS
     content = bytearray()
-    with requests.get(url, timeout=_TIMEOUT, allow_redirects=False, stream=True, headers={"accept": "application/json"}) as answer:
+    with requests.get(
+        url, timeout=_TIMEOUT, allow_redirects=False, stream=True, headers={"accept": "application/json"}
+    ) as answer:
         if answer.status_code != requests.codes.ok:
             raise ValueError(f"the answer has the status {answer.status_code}")
         for part in answer.iter_content(1 << 16):
@@ -160,9 +169,11 @@ def _parsed(content: bytes) -> Sequence[Jwk]:
     except ValueError:
         raise ValueError("it is no JSON") from None
     keys = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(keys, list):
+    if keys is None or not isinstance(keys, list):
         raise ValueError("it is no set of keys (an object with the list 'keys')")
-    usable = [key for key in keys if isinstance(key, dict) and key.get("kty") in _PUBLIC and key.get("use", "sig") == "sig"]
+    usable = [
+        key for key in keys if isinstance(key, dict) and key.get("kty") in _PUBLIC and key.get("use", "sig") == "sig"
+    ]
     if not usable:
         raise ValueError("there is no public key for signatures in it")
     return usable

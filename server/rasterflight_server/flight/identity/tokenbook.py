@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rasterflight_server.flight.identity.credentials import Credential, refused
+from rasterflight_server.flight.identity.credentials import NEW_TOKEN, Credential, refused
 from rasterflight_server.flight.identity.tokens import Token, read_tokens
 from rasterflight_server.flight.identity.watched import Watched
 from rasterflight_server.types.caller import Caller
@@ -41,7 +41,7 @@ class TokenBook:
         if token is None or not hmac.compare_digest(token.sha256, digest):
             return None
         if token.expired(datetime.now(UTC)):
-            raise refused("the token has expired", hint="ask the operator of the server for a new one")
+            raise refused("the token has expired", hint=NEW_TOKEN)
         return Caller(f"token:{token.id}", token.name, token.collections, token.admin)
 
 

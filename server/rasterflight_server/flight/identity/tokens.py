@@ -160,7 +160,9 @@ def _write(path: Path, tokens: Sequence[Token]) -> None:
     document = {"version": _VERSION, "tokens": [_row(token) for token in tokens]}
     part = None
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.absolute().parent, prefix=f".{path.name}-", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.absolute().parent, prefix=f".{path.name}-", delete=False
+        ) as file:
             part = Path(file.name)  # made with mode 0600
             json.dump(document, file, indent=1)
             file.flush()
@@ -169,7 +171,9 @@ def _write(path: Path, tokens: Sequence[Token]) -> None:
     except OSError as error:
         if part is not None:
             part.unlink(missing_ok=True)
-        raise ConfigError(f"the file of tokens {path} cannot be written: {error.strerror}", field="access.tokens") from None
+        raise ConfigError(
+            f"the file of tokens {path} cannot be written: {error.strerror}", field="access.tokens"
+        ) from None
 
 
 def _row(token: Token) -> dict[str, Any]:
@@ -187,7 +191,9 @@ def _row(token: Token) -> dict[str, Any]:
 def _token(row: Mapping[str, Any]) -> Token:
     collections, admin, expires = row["collections"], row["admin"], row["expires"]
     names = [row["id"], row["name"], row["sha256"], *(collections if isinstance(collections, list) else [])]
-    right = all(isinstance(name, str) and name for name in names) and (collections == "*" or isinstance(collections, list))
+    right = all(isinstance(name, str) and name for name in names) and (
+        collections == "*" or isinstance(collections, list)
+    )
     if not (right and isinstance(admin, bool) and len(bytes.fromhex(row["sha256"])) * 2 == _DIGEST_LENGTH):
         raise TypeError
     return Token(

@@ -55,7 +55,7 @@ class Watched(Generic[T]):
         try:
             self._value = self._read(self._path)
         except ConfigError as error:
-            _log.error("%s; what it said before holds on", error)  # noqa: TRY400 - the words say it all
+            _log.error("%s; what it said before holds on", error)
         else:
             _log.info("%s has changed and was read again", self._path)
 

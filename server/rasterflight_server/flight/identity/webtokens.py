@@ -5,7 +5,7 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import jwt
@@ -115,8 +115,8 @@ class WebTokens:
 
     def _key(self, kid: object, algorithm: str) -> jwt.PyJWK:
         """The key that must have signed a token."""
-        found = _fitting(self._keys.all(), kid, algorithm) or _fitting(self._keys.newest(), kid, algorithm)
-        if not found and not self._keys.all():
+        found = _fitting(self._keys.known(), kid, algorithm) or _fitting(self._keys.newest(), kid, algorithm)
+        if not found and not self._keys.known():
             raise ServiceError(
                 ErrorCode.BUSY, "the keys of the identity provider cannot be had at the moment", hint="try again later"
             )
@@ -140,7 +140,7 @@ class WebTokens:
         )
 
 
-def _fitting(keys: "list[Jwk] | Any", kid: object, algorithm: str) -> list[Jwk]:
+def _fitting(keys: Sequence[Jwk], kid: object, algorithm: str) -> list[Jwk]:
     return [
         key
         for key in keys
@@ -173,7 +173,11 @@ _REASONS: Final[tuple[tuple[type[jwt.PyJWTError], str, str], ...]] = (
     (jwt.InvalidIssuerError, "is of another issuer than this server trusts", _OTHER_TOKEN),
     (jwt.InvalidAudienceError, "was made for another audience than this server", _OTHER_TOKEN),
     (jwt.MissingRequiredClaimError, "lacks the time of its end, its issuer or its audience", _OTHER_TOKEN),
-    (jwt.InvalidAlgorithmError, "is not signed in a way that this server trusts", f"algorithms here: {', '.join(_ALGORITHMS)}"),
+    (
+        jwt.InvalidAlgorithmError,
+        "is not signed in a way that this server trusts",
+        f"algorithms here: {', '.join(_ALGORITHMS)}",
+    ),
     (jwt.InvalidSignatureError, "has a signature that is not right", _NEW_TOKEN),
     (jwt.InvalidKeyError, "is signed by a key that the identity provider does not name", _NEW_TOKEN),
     (jwt.PyJWKError, "is signed by a key that the identity provider does not name", _NEW_TOKEN),
