@@ -343,7 +343,10 @@ def test_port_in_use(server: ServerProcess, indexes: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("listen", "words"),
     [
-        ("http://127.0.0.1:1", "the scheme is not grpc, grpc+tls or grpc+unix (use grpc://HOST:PORT, grpc+tls://HOST:PORT or grpc+unix:///PATH)"),
+        (
+            "http://127.0.0.1:1",
+            "the scheme is not grpc, grpc+tls or grpc+unix (use grpc://HOST:PORT, grpc+tls://HOST:PORT or grpc+unix:///PATH)",
+        ),
         ("grpc://127.0.0.1", "host or port is missing"),
         ("grpc://127.0.0.1:99999", "the port is not a number from 0 to 65535"),
         ("grpc+unix:///nowhere/at/all/s", "the folder of the socket does not exist"),
