@@ -14,6 +14,7 @@ import requests
 
 from rasterflight_server.errors import ConfigError
 from rasterflight_server.flight.identity.watched import Watched
+from rasterflight_server.settings.kinds import without_secrets
 
 _log = logging.getLogger("rasterflight_server")
 
@@ -94,7 +95,7 @@ class RemoteKeys:
                 except (requests.RequestException, ValueError) as error:
                     _log.error(
                         "the keys at %s cannot be had: %s; %d known before hold on",
-                        self._url,
+                        without_secrets(self._url),
                         _why(error),
                         len(self._keys),
                     )
