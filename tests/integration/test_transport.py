@@ -80,7 +80,7 @@ def test_reads(encrypted: ServerProcess, authority: Authority, client: rf.Client
 
 
 def test_roots_from_the_environment(
-    server: ServerProcess, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    encrypted: ServerProcess, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RASTERFLIGHT_ROOT_CERTS", str(authority.root))
     assert rf.connect(encrypted.url).healthcheck()["status"] == "ok"

@@ -90,7 +90,7 @@ def jwt_gate(tmp_path: Path, *keys: Key, failures: int = 1000, **changes: object
 def test_a_token_comes_as_bearer_or_as_a_password() -> None:
     assert credential_in([]) is None
     assert credential_in([""]) is None
-    for headers in (bearer("abc"), ["bearer  abc "], basic(b"anybody:abc"), basic(b":abc")):
+    for headers in (bearer("abc"), ["bearer  abc "], basic(b"anybody:abc"), basic(b":abc"), ["basic OmFiYw"]):
         assert credential_in(headers) == Credential("abc")
     assert credential_in(basic(b"ann:a:b")) == Credential("a:b")
     assert "abc" not in repr(Credential("abc"))

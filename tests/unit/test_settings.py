@@ -131,7 +131,9 @@ def test_variables() -> None:
     )
     assert loaded.settings == Settings(
         limits=LimitSettings(caller=CallerLimits(streams=4)),
-        access=AccessSettings(anonymous=True, jwt=JwtSettings(jwks="https://host/keys", issuer="https://host", audience="rasters")),
+        access=AccessSettings(
+            anonymous=True, jwt=JwtSettings(jwks="https://host/keys", issuer="https://host", audience="rasters")
+        ),
         cache=CacheSettings(disk=Path.cwd() / "here", disk_size=1 << 40),
         server=ServerSettings(grace=0.25),
         collections={"ny_2": str(Path.cwd() / "out" / "ny")},

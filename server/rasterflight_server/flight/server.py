@@ -17,7 +17,7 @@ from rasterflight_server.encode.points import plan_schema as points_plan_schema
 from rasterflight_server.encode.records import RecordsStream
 from rasterflight_server.errors import RequestError, ServiceError
 from rasterflight_server.flight.actions import ACTIONS, actions_of, run_action
-from rasterflight_server.flight.boundary import guard
+from rasterflight_server.flight.boundary import guard, without_traceback
 from rasterflight_server.flight.calls import CallFactory, caller, request_id
 from rasterflight_server.flight.entrance import Entrance
 from rasterflight_server.flight.exchange import PointsExchange
@@ -73,7 +73,10 @@ class FlightServer(fl.FlightServerBase):
 
     def get_schema(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.SchemaResult:
         """The schema alone of what ``get_flight_info`` describes."""
-        return fl.SchemaResult(self.get_flight_info(context, descriptor).schema)
+        try:
+            return fl.SchemaResult(self.get_flight_info(context, descriptor).schema)
+        except fl.FlightError as error:
+            raise without_traceback(error) from None
 
     def do_get(self, context: fl.ServerCallContext, ticket: fl.Ticket) -> fl.FlightDataStream:
         """Stream the rows that a ticket asks for."""

@@ -53,7 +53,9 @@ def credential_in(headers: Sequence[str]) -> Credential | None:
     token = value.strip()
     if scheme.lower() == "basic":
         try:
-            token = base64.b64decode(token, validate=True).decode().partition(":")[2]
+            # Clients in Go leave the padding out.
+            padded = token.rstrip("=") + "=" * (-len(token.rstrip("=")) % 4)
+            token = base64.b64decode(padded, validate=True).decode().partition(":")[2]
         except (binascii.Error, UnicodeDecodeError):
             raise refused("the user and password in the header 'authorization' cannot be read") from None
     elif scheme.lower() != "bearer":
