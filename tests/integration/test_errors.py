@@ -348,6 +348,7 @@ def test_port_in_use(server: ServerProcess, indexes: dict[str, Path]) -> None:
             "the scheme is not grpc, grpc+tls or grpc+unix (use grpc://HOST:PORT, grpc+tls://HOST:PORT or grpc+unix:///PATH)",
         ),
         ("grpc://127.0.0.1", "host or port is missing"),
+        ("grpc://no-such-host.invalid:0", "cannot listen on 'grpc://no-such-host.invalid:0': "),
         ("grpc://127.0.0.1:99999", "the port is not a number from 0 to 65535"),
         ("grpc+unix:///nowhere/at/all/s", "the folder of the socket does not exist"),
         ("grpc+unix:///" + "a" * 120, "more than 107 characters"),

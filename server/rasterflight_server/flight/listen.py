@@ -58,10 +58,19 @@ class Listen:
 
     @property
     def reachable(self) -> bool:
-        """Whether other machines may get there."""
+        """Whether other machines may get there.
+
+        Raises
+        ------
+        ServiceError
+            BAD_REQUEST: there is no such host.
+        """
         if self.path is not None:
             return False
-        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise _bad(self.location, error.strerror or str(error)) from None
         return not all(ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
 
     def check_free(self) -> None:
