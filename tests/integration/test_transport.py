@@ -10,7 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import rasterflight as rf
-from rasterflight_server.errors import ConfigError
+from rasterflight_protocol.v1.read_pb2 import ReadRequest
+from rasterflight_server.errors import ConfigError, ServiceError
 from rasterflight_server.flight.listen import Listen
 from rasterflight_server.flight.tls import read_tls
 from rasterflight_server.settings import TlsSettings
@@ -101,7 +102,8 @@ def test_whoever_answers_is_taken_if_that_is_asked_for(encrypted: ServerProcess)
 
 def refused(url: str, words: str, **keywords: object) -> None:
     with rf.connect(url, **keywords) as client:
-        for call in (client.collections, client.healthcheck):
+        read = ReadRequest(collection="ny", bands=["red"])
+        for call in (client.collections, client.healthcheck, lambda: client._connection.open(read, None).schema):
             with pytest.raises(rf.errors.TlsError, match=words) as caught:
                 call()
             assert not caught.value.retryable
@@ -268,6 +270,11 @@ def test_nobody_lets_everybody_in_unasked(indexes: dict[str, Path], pair: Pair, 
 )
 def test_what_other_machines_can_reach(location: str, reachable: bool) -> None:
     assert Listen.parse(location).reachable is reachable
+
+
+def test_encrypted_sockets_are_no_place_for_callers() -> None:
+    with pytest.raises(ServiceError, match="encrypted sockets are only for the processes of one server"):
+        Listen.parse("grpc+tls+unix:///tmp/s")
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -1,6 +1,9 @@
 """Tokens and certificates of the client: what goes together, what travels, and that no secret is shown."""
 
 import pickle
+import socket
+import ssl
+import threading
 from pathlib import Path
 
 import pytest
@@ -122,13 +125,32 @@ def test_a_function_that_gives_no_token(token):
 
 
 def test_other_failures_have_other_causes():
-    assert cause("grpc+unix:///s", "Socket closed") is None
-    assert cause("grpc://127.0.0.1:1", "Socket closed") is None
-    assert cause("grpc+tls://127.0.0.1:1", "Connection refused") is None
+    closed = "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:127.0.0.1:1: Socket closed"
+    assert cause("grpc+unix:///s", closed) is None
+    assert cause("grpc://127.0.0.1:1", closed) is None
+    assert cause("grpc+tls://127.0.0.1:1", "failed to connect to all addresses; Connection refused") is None
     assert cause("grpc://127.0.0.1:1", "certificate verify failed") is None
     with serving(Answers()) as url:
         # It is there, and does not encrypt.
+        assert cause(url, closed) is None
+
+
+def test_a_connection_that_breaks_later_is_no_matter_of_encryption(tmp_path: Path):
+    pair = Authority(tmp_path).issue("server", "127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=hang_up, args=(listener, context), daemon=True).start()
+        url = f"grpc+tls://127.0.0.1:{listener.getsockname()[1]}"
         assert cause(url, "Socket closed") is None
+        why, _ = cause(url, "failed to connect to all addresses; Socket closed")
+    assert "wants to see a client certificate" in why
+
+
+def hang_up(listener: socket.socket, context: ssl.SSLContext) -> None:
+    """Encrypt, and go away."""
+    with context.wrap_socket(listener.accept()[0], server_side=True):
+        pass
 
 
 def test_the_command_takes_certificates(tmp_path: Path, capsys):

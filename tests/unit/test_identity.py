@@ -1,6 +1,7 @@
 """Who is let in, and as whom: tokens, JSON web tokens, certificates, and too many tries."""
 
 import base64
+import json
 import logging
 import os
 import subprocess
@@ -328,6 +329,28 @@ def test_signatures_that_prove_nothing(tmp_path: Path, key: Key) -> None:
         error = refusal(gate, forged)
         assert words in error.message
         assert error.code is ErrorCode.UNAUTHENTICATED
+
+
+def test_tokens_that_somebody_made_up(tmp_path: Path, key: Key) -> None:
+    gate = jwt_gate(tmp_path, key)
+    _, body, signature = key.token().split(".")
+    headers = [
+        *({"alg": alg, "kid": "k1"} for alg in (["ES256"], {}, None, 5, "ES256\n", "es256", "")),
+        *({"alg": "ES256", "kid": kid} for kid in (["k1"], {}, 5, "")),
+        {"alg": "ES256", "kid": "k1", "b64": False},
+        [],
+        "ES256",
+    ]
+    texts = [json.dumps(header).encode() for header in headers]
+    texts += [b"[" * 4000, b'{"alg":' * 2000, b'{"alg": 1e999}', b"\xff", b"{}", b""]
+    for text in texts:
+        for end in (f"{body}.{signature}", f"{body}.", "."):
+            forged = f"{base64.urlsafe_b64encode(text).decode().rstrip('=')}.{end}"
+            with pytest.raises(ServiceError) as caught:
+                identify(gate, forged)
+            assert caught.value.code is ErrorCode.UNAUTHENTICATED
+    # Signed, and yet without an end.
+    assert refusal(gate, key.token(exp=float("inf"))).code is ErrorCode.UNAUTHENTICATED
 
 
 def test_a_token_need_not_name_the_only_key(tmp_path: Path, key: Key) -> None:

@@ -72,7 +72,7 @@ class Credentials:
         return replace(self, **said)
 
     def check(self, url: str) -> None:
-        """Make sure that they suit a URL; a token that others can read on its way is warned of.
+        """Make sure that they suit a URL.
 
         Raises
         ------

@@ -29,8 +29,9 @@ _CAUSES: Final = (
         "look at tls_root_certs, client_certificate and client_key: PEM, and the key must belong to the certificate",
     ),
 )
-#: What gRPC says when the other side just goes away.
-_CLOSED: Final = ("socket closed", "connection reset", "could not finish writing", "stream removed", "goaway")
+#: What gRPC says when the other side goes away as soon as it is called; connections that worked before fail in other words.
+_NOT_CONNECTED: Final = "failed to connect"
+_CLOSED: Final = ("socket closed", "connection reset", "broken pipe")
 
 
 def cause(url: str, message: str) -> tuple[str, str] | None:
@@ -54,7 +55,7 @@ def cause(url: str, message: str) -> tuple[str, str] | None:
         for words, why, hint in _CAUSES:
             if words in said:
                 return why, hint
-    if urlsplit(url).hostname is None or not any(words in said for words in _CLOSED):
+    if not (_NOT_CONNECTED in said and any(words in said for words in _CLOSED) and urlsplit(url).hostname):
         return None
     answer = _first_words(url)
     if answer is None:
@@ -68,7 +69,7 @@ def cause(url: str, message: str) -> tuple[str, str] | None:
 
 
 def _first_words(url: str) -> bytes | None:
-    """What a server says first when it is called encrypted; empty: it hangs up. None: it does not encrypt."""
+    """What a server says first when it is called encrypted; empty: it hangs up. None: it does not encrypt, or says nothing."""
     parts = urlsplit(url)
     # Nothing is sent, so that it does not matter who is there.
     context = ssl.create_default_context()
@@ -82,6 +83,8 @@ def _first_words(url: str) -> bytes | None:
         ):
             try:
                 return encrypted.recv(1)
+            except TimeoutError:
+                return None
             except OSError:  # an alert, or the end
                 return b""
     except OSError:

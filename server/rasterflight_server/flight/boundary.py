@@ -62,7 +62,8 @@ def without_traceback(error: fl.FlightError) -> Exception:
     Python, as this does, has no traceback.
     """
     fail = partial(codecs.strict_errors, error.with_traceback(None))
-    return type("Error", (Exception,), {"__str__": staticmethod(fail)})()
+    class_: type[Exception] = type("Error", (Exception,), {"__str__": staticmethod(fail)})
+    return class_()
 
 
 @contextmanager

@@ -45,7 +45,10 @@ class Listen:
         if parts.scheme in _UNIX and parts.path.startswith("/"):
             if len(parts.path) > _MAX_SOCKET_PATH:
                 raise _bad(location, f"the socket path has more than {_MAX_SOCKET_PATH} characters")
-            return cls(location, path=Path(parts.path), encrypted=_UNIX[parts.scheme])
+            path, encrypted = Path(parts.path), _UNIX[parts.scheme]
+            if encrypted and not path.name.isdecimal():
+                raise _bad(location, "encrypted sockets are only for the processes of one server")
+            return cls(location, path=path, encrypted=encrypted)
         if parts.scheme not in _TCP:
             raise _bad(location, "the scheme is not grpc, grpc+tls or grpc+unix")
         try:

@@ -34,6 +34,8 @@ _ALGORITHMS: Final = {
 _TRUST_SECONDS: Final = 60.0
 _MOST_TRUSTED: Final = 10_000
 _DOTS: Final = 2
+#: What comes of tokens that others make up: numbers without end, or a thousand brackets, are more than pyjwt expects.
+_UNREADABLE: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 _LONGEST_NAME: Final = 200
 _EVERYTHING: Final = "*"
 _NEW_TOKEN: Final = "get a new token from your identity provider"  # noqa: S105 - words
@@ -82,7 +84,7 @@ class WebTokens:
         """
         try:
             claims = self._claims(credential.token)
-        except jwt.PyJWTError as error:
+        except _UNREADABLE as error:
             raise _refusal(error) from None
         caller = self._caller(claims)
         until = min(time.time() + _TRUST_SECONDS, float(claims["exp"]))
@@ -96,7 +98,7 @@ class WebTokens:
     def _claims(self, token: str) -> dict[str, Any]:
         header = jwt.get_unverified_header(token)
         algorithm = header.get("alg")
-        if algorithm not in _ALGORITHMS:
+        if not isinstance(algorithm, str) or algorithm not in _ALGORITHMS:
             raise jwt.InvalidAlgorithmError
         if "crit" in header:
             raise jwt.InvalidTokenError
@@ -158,7 +160,7 @@ def _names(claim: object, name: str) -> frozenset[str] | None:
     return None if _EVERYTHING in names else frozenset(names)
 
 
-def _refusal(error: jwt.PyJWTError) -> ServiceError:
+def _refusal(error: Exception) -> ServiceError:
     """In our words: what pyjwt says may quote the token."""
     for class_, why, hint in _REASONS:
         if isinstance(error, class_):
