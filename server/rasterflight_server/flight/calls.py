@@ -2,14 +2,13 @@
 
 import hashlib
 import re
-import threading
 import uuid
 
 import pyarrow.flight as fl
 
-from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import ServiceError
 from rasterflight_server.flight.boundary import flight_error
+from rasterflight_server.flight.life import Life
 from rasterflight_server.types.caller import ANONYMOUS, Caller
 
 REQUEST_ID_HEADER = "x-request-id"
@@ -29,26 +28,25 @@ class Call(fl.ServerMiddleware):
 
 
 class CallFactory(fl.ServerMiddlewareFactory):
-    """Gives each call an id (the caller's own, when it sent one) and refuses calls while the server drains."""
+    """Gives each call an id (the caller's own, when it sent one) and refuses calls while the server drains.
+
+    Actions are let through: one of them tells how the server is, and which it is, is not known here.
+    """
 
     NAME = "call"
 
-    def __init__(self) -> None:
-        self._draining = threading.Event()
+    def __init__(self, life: Life) -> None:
+        self._life = life
 
-    def drain(self) -> None:
-        """Refuse calls from now on."""
-        self._draining.set()
-
-    def start_call(self, info: fl.CallInfo, headers: dict[str, list[str]]) -> Call:  # noqa: ARG002 - Flight's signature
+    def start_call(self, info: fl.CallInfo, headers: dict[str, list[str]]) -> Call:
         """Begin a call."""
         sent = headers.get(REQUEST_ID_HEADER, [""])[0]
         request_id = sent if _USABLE_ID.fullmatch(sent) else uuid.uuid4().hex
-        if self._draining.is_set():
-            draining = ServiceError(
-                ErrorCode.DRAINING, "the server is shutting down", hint="try again, or try another server"
-            )
-            raise flight_error(draining, request_id)
+        if info.method != fl.FlightMethod.DO_ACTION:
+            try:
+                self._life.check_open()
+            except ServiceError as draining:
+                raise flight_error(draining, request_id) from None
         return Call(request_id, _caller(headers.get("authorization", [])))
 
 

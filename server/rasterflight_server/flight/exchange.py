@@ -17,6 +17,7 @@ from rasterflight_server.errors import RequestError
 from rasterflight_server.flight.service import Service
 from rasterflight_server.plan.points import Points, check_bands
 from rasterflight_server.plan.request import Request
+from rasterflight_server.plan.start import Start
 
 
 class PointsExchange:
@@ -69,28 +70,29 @@ class PointsExchange:
         check
             Called now and then; raises when the caller has gone.
         """
-        first, sent = 0, 0
-        for batch in _incoming(reader):
+        start = self._request.start
+        for batch in _incoming(reader, check):
             x, y = _coordinates(batch, "x"), _coordinates(batch, "y")
-            points = Points(x, y, self._points.crs, self._points.sampling, first)
+            points = Points(x, y, self._points.crs, self._points.sampling, start.points)
             check_bands(points, len(self._request.bands))
-            progress = Progress()
-            for answer, progress in self._stream(points).batches(check):
-                progress.bytes_done += sent
+            progress = Progress(bytes_done=start.nbytes)
+            for answer, progress in self._stream(points, start).batches(check):
                 yield answer, progress
-            first, sent = first + len(points), max(sent, progress.bytes_done)
+            start = Start(points=start.points + len(points), nbytes=progress.bytes_done)
 
-    def _stream(self, points: Points) -> SizedStream:
-        return self._service.points(self._collection, replace(self._request, points=points))
+    def _stream(self, points: Points, start: Start) -> SizedStream:
+        return self._service.points(self._collection, replace(self._request, points=points, start=start))
 
 
-def _incoming(reader: fl.MetadataRecordBatchReader) -> Iterator[pa.RecordBatch]:
+def _incoming(reader: fl.MetadataRecordBatchReader, check: Callable[[], None]) -> Iterator[pa.RecordBatch]:
     while True:
+        check()
         try:
             batch = reader.read_chunk().data
         except StopIteration:
             return
         if batch is not None:
+            check()
             yield batch
 
 

@@ -8,11 +8,11 @@ import shutil
 import signal
 import sys
 import threading
-import time
 from types import FrameType
 
 from rasterflight_server.flight.arenas import limit_arenas
 from rasterflight_server.flight.indexes import Indexes
+from rasterflight_server.flight.life import Life
 from rasterflight_server.flight.listen import Listen
 from rasterflight_server.flight.runtime import Runtime
 from rasterflight_server.flight.server import FlightServer
@@ -23,6 +23,8 @@ from rasterflight_server.telemetry import Telemetry
 
 _log = logging.getLogger("rasterflight_server")
 
+#: How long streams may take to tell their callers that they are cut off.
+_TELL_SECONDS = 1.0
 #: How long gRPC may take to close after the last stream ended.
 _CLOSE_SECONDS = 2.0
 
@@ -73,7 +75,8 @@ def serve(settings: Settings, runtime: Runtime = Runtime()) -> None:  # noqa: B0
         threading.Thread(target=ending.on_end_of_input, daemon=True, name="lifeline").start()
     print(f"listening on {listen.at(server.port)}", flush=True)  # noqa: T201 - those who start the server wait for it
     ending.event.wait()
-    _drain(server, service, ending.grace)
+    _drain(server, service.life, ending.grace)
+    service.workers.close()
     listen.remove()
     if runtime.lifeline and listen.path is not None:
         with contextlib.suppress(OSError):
@@ -113,15 +116,14 @@ class _Ending:
         self.event.set()
 
 
-def _drain(server: FlightServer, service: Service, grace: float) -> None:
-    """Let running streams finish, then close."""
-    server.calls.drain()
-    deadline = time.monotonic() + grace
-    while (running := service.telemetry.snapshot()["streams"]) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    if running:
+def _drain(server: FlightServer, life: Life, grace: float) -> None:
+    """Let running streams finish, end those that do not, then close."""
+    life.drain()
+    if running := life.wait(grace):
         _log.warning("%d streams did not finish within %g s and are cut off", running, grace)
-    service.workers.close()
+        life.end()
+        # What waits for a caller who does not read cannot be told anything: its connection ends with the process.
+        life.wait(_TELL_SECONDS)
     closing = threading.Thread(target=server.shutdown, daemon=True)
     closing.start()
     closing.join(_CLOSE_SECONDS)

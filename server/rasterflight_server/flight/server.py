@@ -42,9 +42,9 @@ class FlightServer(fl.FlightServerBase):
     """
 
     def __init__(self, service: Service) -> None:
-        self.calls = CallFactory()
         self.service = service
-        super().__init__(service.settings.server.listen, middleware={CallFactory.NAME: self.calls})
+        self._life = service.life
+        super().__init__(service.settings.server.listen, middleware={CallFactory.NAME: CallFactory(service.life)})
 
     def list_flights(self, context: fl.ServerCallContext, criteria: bytes) -> Iterator[fl.FlightInfo]:  # noqa: ARG002
         """All collections, as flights of their records."""
@@ -54,7 +54,7 @@ class FlightServer(fl.FlightServerBase):
 
     def get_flight_info(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
         """Plan a read (command: a ticket), or describe a collection (path: its name)."""
-        with guard(context, request_id(context)):
+        with guard(context, request_id(context)), self._life.running():
             if descriptor.descriptor_type == fl.DescriptorType.PATH:
                 return self._collection_info(self.service.collection(_collection_name(descriptor)))
             request, collection = self.service.request(descriptor.command, caller(context))
@@ -71,15 +71,11 @@ class FlightServer(fl.FlightServerBase):
     def do_get(self, context: fl.ServerCallContext, ticket: fl.Ticket) -> fl.FlightDataStream:
         """Stream the rows that a ticket asks for."""
         call = request_id(context)
-        with guard(context, call):
+        with guard(context, call), self._life.running():
             request, collection = self.service.request(ticket.ticket, caller(context))
-            if is_records(request):
-                records = RecordsStream(collection, request)
-                return fl.GeneratorStream(
-                    records.schema, self._send_records(context, call, records), options=_writing(request)
-                )
-            stream = self.service.pixels(collection, request)
-            batches = self._send(context, call, stream.batches(_check(context)))
+            stream = (RecordsStream if is_records(request) else self.service.pixels)(collection, request)
+            check = self._check(context)
+            batches = self._send(context, call, stream.batches(check), check)
             return fl.GeneratorStream(stream.schema, batches, options=_writing(request))
 
     def do_action(self, context: fl.ServerCallContext, action: fl.Action) -> Iterator[bytes]:
@@ -99,8 +95,10 @@ class FlightServer(fl.FlightServerBase):
         writer: fl.FlightMetadataWriter,
     ) -> None:
         """Take areas in for requests to come; see ``rasterflight.v1.Upload``."""
-        with guard(context, request_id(context)):
-            receive_areas(self.service.uploads, context, descriptor, reader, writer)
+        with guard(context, request_id(context)), self._life.running():
+            receive_areas(
+                self.service.uploads, descriptor, reader, writer, caller=caller(context), check=self._check(context)
+            )
 
     def do_exchange(
         self,
@@ -115,25 +113,33 @@ class FlightServer(fl.FlightServerBase):
             request, collection = self.service.request(descriptor.command or b"", caller(context))
             exchange = PointsExchange(self.service, collection, request)
             writer.begin(exchange.schema, options=_writing(request))
-            for batch, progress in self._send(context, call, exchange.batches(reader, _check(context))):
+            check = self._check(context)
+            for batch, progress in self._send(context, call, exchange.batches(reader, check), check):
                 writer.write_with_metadata(batch, progress)
 
     def _send(
-        self, context: fl.ServerCallContext, call: str, batches: Generator[tuple[pa.RecordBatch, Progress]]
+        self,
+        context: fl.ServerCallContext,
+        call: str,
+        batches: Generator[tuple[pa.RecordBatch, Progress]],
+        check: Callable[[], None],
     ) -> Iterator[tuple[pa.RecordBatch, pa.Buffer]]:
         with guard(context, call), self.service.streaming(), closing(batches):
             for batch, progress in batches:
+                check()
                 self.service.sent(batch)
                 yield batch, pa.py_buffer(progress.SerializeToString())
                 del batch
 
-    def _send_records(
-        self, context: fl.ServerCallContext, call: str, records: RecordsStream
-    ) -> Iterator[pa.RecordBatch]:
-        with guard(context, call), self.service.streaming():
-            for batch in records.batches():
-                self.service.sent(batch)
-                yield batch
+    def _check(self, context: fl.ServerCallContext) -> Callable[[], None]:
+        """What a call asks now and then, and ends when it raises: is its caller still there, is the server."""
+
+        def check() -> None:
+            if context.is_cancelled():
+                raise ServiceError(ErrorCode.CANCELLED, "the caller has gone")
+            self._life.check()
+
+        return check
 
     def _collection_info(self, collection: Collection) -> fl.FlightInfo:
         request = ReadRequest(collection=collection.name, layout=LAYOUT_RECORDS)
@@ -161,14 +167,6 @@ class FlightServer(fl.FlightServerBase):
             ordered=True,
             app_metadata=Plan(snapshot=collection.snapshot, records=rows, rows=rows).SerializeToString(),
         )
-
-
-def _check(context: fl.ServerCallContext) -> Callable[[], None]:
-    def check() -> None:
-        if context.is_cancelled():
-            raise ServiceError(ErrorCode.CANCELLED, "the caller has gone")
-
-    return check
 
 
 def _writing(request: Request) -> pa.ipc.IpcWriteOptions:

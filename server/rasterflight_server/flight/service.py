@@ -18,6 +18,7 @@ from rasterflight_server.encode.stream import ChipsStream
 from rasterflight_server.errors import RequestError
 from rasterflight_server.flight.crew import Crew
 from rasterflight_server.flight.indexes import Indexes
+from rasterflight_server.flight.life import Life
 from rasterflight_server.flight.snapshots import Snapshots
 from rasterflight_server.plan.planner import ReadPlan, plan_read
 from rasterflight_server.plan.pointplan import PointPlan
@@ -65,6 +66,7 @@ class Service:
     ) -> None:
         self.settings = settings
         self.crew = crew
+        self.life = Life()
         self.telemetry = telemetry or Telemetry()
         cache = TileCache(settings.cache.memory // crew.size)
         self.workers = Workers(self.telemetry, stores=stores, cache=cache)
@@ -165,7 +167,8 @@ class Service:
         """Count a stream while it runs."""
         self.telemetry.add(streams=1, streams_started=1)
         try:
-            yield
+            with self.life.running():
+                yield
         finally:
             self.telemetry.add(streams=-1)
 

@@ -29,6 +29,7 @@ from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.areas import Areas
 from rasterflight_server.plan.gridoptions import Target, parse_target
 from rasterflight_server.plan.points import Points, check_bands, parse_points
+from rasterflight_server.plan.start import Start, parse_start
 from rasterflight_server.plan.uploads import FindUpload, no_uploads
 from rasterflight_server.types import Window
 
@@ -72,12 +73,14 @@ class Request:
     batch_bytes: int
     #: How buffers travel, as Arrow names it; None: as they are.
     compression: str | None
+    #: Rows before it are left out.
+    start: Start
     message: ReadRequest
 
     @property
     def states_batch_bytes(self) -> bool:
-        """The size of batches is the caller's choice, not the server's."""
-        return self.message.batch_bytes > 0
+        """The size of batches is the caller's choice, or that of an earlier stream, and not the server's."""
+        return self.message.batch_bytes > 0 or self.message.start.batch_bytes > 0
 
     @property
     def wants_validity(self) -> bool:
@@ -106,6 +109,7 @@ def parse_request(message: ReadRequest, uploads: FindUpload = no_uploads) -> Req
     if layout != LAYOUT_RECORDS:
         _check_bands(bands)
     index, count = _shard(message)
+    start = parse_start(message)
     where = message.WhichOneof("where")
     return Request(
         collection=message.collection,
@@ -125,11 +129,12 @@ def parse_request(message: ReadRequest, uploads: FindUpload = no_uploads) -> Req
         scaled=_scaled(message),
         layout=layout,
         skip_errors=_skip_errors(message),
-        snapshot=message.snapshot,
+        snapshot=message.snapshot or message.start.snapshot,
         shard_index=index,
         shard_count=count,
         batch_bytes=_batch_bytes(message),
         compression=_compression(message),
+        start=start,
         message=message,
     )
 
@@ -223,7 +228,7 @@ def _shard(message: ReadRequest) -> tuple[int, int]:
 
 
 def _batch_bytes(message: ReadRequest) -> int:
-    size = message.batch_bytes
+    size = message.start.batch_bytes or message.batch_bytes
     if size == 0:
         return DEFAULT_BATCH_BYTES
     if not _MIN_BATCH_BYTES <= size <= MAX_BATCH_BYTES:
