@@ -59,18 +59,26 @@ _FROM_PYARROW: Final = (flight.FlightError, pa.ArrowException, OSError)
 
 
 @contextmanager
-def translated(url: str) -> Iterator[None]:
-    """Raise errors of pyarrow as errors of this package; ``url`` is named where nobody answers."""
+def translated(url: str, *, lost: bool = False) -> Iterator[None]:
+    """Raise errors of pyarrow as errors of this package.
+
+    Parameters
+    ----------
+    url
+        Is named where nobody answers.
+    lost
+        Somebody has answered before.
+    """
     try:
         yield
     except (errors.RasterflightError, MemoryError):
         raise
     except _FROM_PYARROW as error:
         # the original repeats the message, with the addresses and internals of gRPC around it
-        raise translate(error, url) from None
+        raise translate(error, url, lost=lost) from None
 
 
-def translate(error: Exception, url: str) -> errors.RasterflightError:
+def translate(error: Exception, url: str, *, lost: bool = False) -> errors.RasterflightError:
     """Find the error of this package for one of pyarrow: by the server's detail, without it by class."""
     detail = _detail(error)
     if detail is not None:
@@ -79,6 +87,8 @@ def translate(error: Exception, url: str) -> errors.RasterflightError:
     found = next((cls for raised, cls in _BY_CLASS if isinstance(error, raised)), errors.ProtocolError)
     if found is errors.ProtocolError:
         return found(f"the answer of {url} is not as the protocol says: {message}")
+    if found is errors.ServerUnavailableError and lost:
+        return found(f"the connection to {url} was lost: {message}", hint="read again")
     if found is errors.ServerUnavailableError:
         hint = "start one with `rasterflight-server serve`, or use rasterflight.local(...)"
         return found(f"no server answers at {url}: {message}", hint=hint)
@@ -94,6 +104,7 @@ def _from_detail(detail: ErrorDetail) -> errors.RasterflightError:
         code=detail.code,
         hint=detail.hint,
         retryable=detail.retryable,
+        retry_after=getattr(detail, "retry_after", 0.0),
         request_id=detail.request_id,
         collection=detail.collection,
         record=detail.record,

@@ -59,6 +59,8 @@ class RasterflightError(Exception):
         The way out.
     retryable
         The same call may succeed later.
+    retry_after
+        Seconds after which to try again, if the server says it; 0: it does not.
     request_id
         What to quote to the operator of the server.
     collection, record, asset
@@ -77,6 +79,7 @@ class RasterflightError(Exception):
         code: str = "",
         hint: str = "",
         retryable: bool | None = None,
+        retry_after: float = 0.0,
         request_id: str = "",
         collection: str = "",
         record: str = "",
@@ -87,6 +90,7 @@ class RasterflightError(Exception):
         self.message = message
         self.code = code or type(self).code
         self.retryable = type(self).retryable if retryable is None else retryable
+        self.retry_after = retry_after
         self.hint = hint
         self.request_id = request_id
         self.collection = collection
