@@ -206,7 +206,14 @@ class _Worker:
             _log.warning("worker %s ended with status %d, and is started again in %g s", self._name, status, pause)
             if self._ending.wait(pause):
                 return
+            self._start_again()
+
+    def _start_again(self) -> None:
+        try:
             self.start()
+        except OSError as error:
+            # No memory or no files are left for it: as one that ended at once, it is tried again after a longer pause.
+            _log.warning("worker %s cannot be started: %s", self._name, error)
 
     def signal(self, number: int) -> None:
         with self._lock:
