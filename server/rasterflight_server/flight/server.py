@@ -58,6 +58,7 @@ class FlightServer(fl.FlightServerBase):
             if descriptor.descriptor_type == fl.DescriptorType.PATH:
                 return self._collection_info(self.service.collection(_collection_name(descriptor)))
             request, collection = self.service.request(descriptor.command, caller(context))
+            _check_whole(request)
             if is_records(request):
                 return self._records_info(collection, request, descriptor)
             if request.points is not None:
@@ -166,6 +167,16 @@ class FlightServer(fl.FlightServerBase):
             total_bytes=-1,
             ordered=True,
             app_metadata=Plan(snapshot=collection.snapshot, records=rows, rows=rows).SerializeToString(),
+        )
+
+
+def _check_whole(request: Request) -> None:
+    if request.message.HasField("start"):
+        raise RequestError(
+            ErrorCode.BAD_REQUEST,
+            "start: a plan is that of a whole read",
+            field="start",
+            hint="leave it out, or ask for the rest of the rows by DoGet",
         )
 
 
