@@ -24,6 +24,7 @@ from rasterflight_protocol.v1.read_pb2 import LAYOUT_OUTLINES, ReadRequest
 from support.proxy import CuttingProxy
 from support.scenes import noise, write_items, write_scene
 from support.server import ServerProcess, run_server_command
+from support.tables import assert_same
 from support.telemetry import stats, wait_for
 
 SIDE, TILE, SCENES = 900, 128, 5
@@ -130,22 +131,6 @@ def points_of_table(made: rf.Collection, table: pa.Table) -> pa.Table:
     ).read_all()
 
 
-def assert_same(found: pa.Table, expected: pa.Table) -> None:
-    assert found.schema.equals(expected.schema, check_metadata=True)
-    assert len(found) == len(expected)
-    for name in expected.column_names:
-        assert bits(found[name]).equals(bits(expected[name])), name
-
-
-def bits(column: pa.ChunkedArray) -> pa.Array:
-    """A column as it can be compared bit by bit: NaN is not equal to itself."""
-    array = column.combine_chunks()
-    if not (pa.types.is_list(array.type) and pa.types.is_float32(array.type.value_type)):
-        return array
-    values = array.flatten().view(pa.int32())
-    return pa.ListArray.from_arrays(array.offsets, values)
-
-
 READS = [whole, many_areas, sent_up, warped, skipping, outlines, points, latest, skipping_points, sets_of_points]
 
 
@@ -235,12 +220,24 @@ def test_a_rolling_restart(index: Path, tmp_path: Path, listen: str) -> None:
         expected = whole(made)
         stream = made.read(bands=["B1"], ids=GOOD, batch_bytes=1 << 18)
         rows = [next(stream)]
+        areas_up = begin_sent_up(made)
         first.process.send_signal(signal.SIGTERM)
         assert first.process.wait(10) == 0
         with ServerProcess({"made": index}, listen=first.url):
             rows.extend(stream)
             assert_same(pa.Table.from_batches(rows, stream.schema), expected)
+            # these are not known to the new server, and go to it with the ticket
+            assert_same(areas_up(), many_areas(made))
             assert made.plan(bands=["B1"], ids=GOOD).records == SCENES
+
+
+def begin_sent_up(made: rf.Collection) -> Callable[[], pa.Table]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_uploads, "TICKET_BYTES", 0)
+        areas = boxes(150, 900)
+        stream = made.read(areas, geometry_crs=UTM, bands=["B1"], ids=GOOD, batch_bytes=1 << 17, masked=True)
+    first = next(stream)
+    return lambda: pa.Table.from_batches([first, *stream], stream.schema)
 
 
 def test_a_slow_reader_is_told_that_the_server_ends(index: Path) -> None:
