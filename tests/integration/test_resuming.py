@@ -359,3 +359,52 @@ def test_points_that_wait_in_vain_are_let_go(server: ServerProcess, monkeypatch:
         with pytest.raises(rf.RasterflightError, match="more than 1000 points were waiting for an answer") as caught:
             list(reading)
         assert caught.value.retryable
+
+
+def test_points_that_depend_on_the_rows_before_them(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rasterflight._pointreads.points_at_once", lambda *_: 100)
+    where = spots(600)
+    answered = threading.Semaphore(1)
+
+    def one_by_one() -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(where), 100):
+            assert answered.acquire(timeout=10), "the rows of the set before never came"
+            yield pa.record_batch([where[start : start + 100, 0], where[start : start + 100, 1]], ["x", "y"])
+
+    schema = pa.schema([("x", pa.float64()), ("y", pa.float64())])
+    with CuttingProxy(server.url) as proxy, rf.connect(proxy.url) as client:
+        stream = client.collection("made").read_points(
+            pa.RecordBatchReader.from_batches(schema, one_by_one()),
+            ["B1"],
+            x_column="x",
+            y_column="y",
+            geometry_crs=UTM,
+            ids="r0",
+        )
+        rows = 0
+        for batch in stream:
+            rows += len(batch)
+            if rows == 300:
+                proxy.cut()
+            answered.release()
+    assert rows == 600
+    assert proxy.connections == 2
+
+
+@pytest.mark.parametrize("error", [OSError("the disk is full"), ZeroDivisionError("no")])
+def test_points_that_fail_are_no_end(server: ServerProcess, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr("rasterflight._pointreads.points_at_once", lambda *_: 100)
+    where = spots(300)
+
+    def failing() -> Iterator[pa.RecordBatch]:
+        yield pa.record_batch([where[:, 0], where[:, 1]], ["x", "y"])
+        time.sleep(0.3)
+        raise error
+
+    schema = pa.schema([("x", pa.float64()), ("y", pa.float64())])
+    with rf.connect(server.url) as client:
+        stream = client.collection("made").read_points(
+            pa.RecordBatchReader.from_batches(schema, failing()), ["B1"], x_column="x", y_column="y", geometry_crs=UTM
+        )
+        with pytest.raises(Exception, match=str(error)):
+            list(stream)

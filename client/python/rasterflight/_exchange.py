@@ -60,6 +60,8 @@ class _Sets:
 
     def __init__(self, coming: Iterator[PointSet]) -> None:
         self._coming = coming
+        #: Held while the next set is waited for, which may depend on rows that are still to be read.
+        self._taking = threading.Lock()
         self._lock = threading.Lock()
         self._kept: deque[_Set] = deque()
         #: Number of the first one that is kept.
@@ -92,9 +94,11 @@ class _Sets:
     def starting(self, number: int) -> Iterator[PointSet]:
         """The sets from one on: those that went up before, then others; several threads may ask, one after the other."""
         while True:
+            if not self._has(number):
+                with self._taking:
+                    if not self._has(number) and not self._take():
+                        return
             with self._lock:
-                if number - self._number == len(self._kept) and not self._take():
-                    return
                 points = self._kept[number - self._number].points
             assert points is not None
             yield points
@@ -109,19 +113,30 @@ class _Sets:
                 self._number += 1
             return self._kept[0].columns, self._kept[0].first
 
+    def _has(self, number: int) -> bool:
+        with self._lock:
+            return number - self._number < len(self._kept)
+
     def _take(self) -> bool:
-        points = next(self._coming, None)
+        if self.failure is not None:
+            return False
+        try:
+            points = next(self._coming, None)
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that reads the rows
+            self.failure = error
+            return False
         if points is None:
             return False
-        self._kept.append(_Set(self._stop, self._stop + len(points), points, points.columns))
-        self._stop += len(points)
-        self._waiting += len(points)
-        for one in self._kept:
-            if self._waiting <= _MOST_WAITING:
-                break
-            if one.points is not None:
-                self._waiting -= len(one.points)
-                one.points = None
+        with self._lock:
+            self._kept.append(_Set(self._stop, self._stop + len(points), points, points.columns))
+            self._stop += len(points)
+            self._waiting += len(points)
+            for one in self._kept:
+                if self._waiting <= _MOST_WAITING:
+                    break
+                if one.points is not None:
+                    self._waiting -= len(one.points)
+                    one.points = None
         return True
 
 
@@ -168,13 +183,15 @@ class _Exchange:
                 self._send_all(number)
         except BaseException as error:  # noqa: BLE001 - handed over and raised in the thread that reads the rows
             self._sets.failure = error
+        if self._sets.failure is not None:
             self._reader.cancel()
 
     def _send_all(self, number: int) -> None:
         self._writer.begin(_COORDINATES)
         for points in self._sets.starting(number):
             self._writer.write_batch(pa.record_batch([_column(points.x), _column(points.y)], schema=_COORDINATES))
-        self._writer.done_writing()
+        if self._sets.failure is None:
+            self._writer.done_writing()
 
 
 class PointsReader:
