@@ -111,6 +111,7 @@ REQUESTS = {
     "start of another snapshot": (request(start={"snapshot": "old"}, snapshot="new"), "BAD_REQUEST", "start", "start: it is of another snapshot than the request"),
     "start of an old snapshot": (request(start={"snapshot": "old"}), "STALE_SNAPSHOT", "snapshot", "the ticket is for snapshot 'old'"),
     "negative start": (request(start={"snapshot": "new", "rows": -1}), "BAD_REQUEST", "start", "start: rows is -1"),
+    "absurd start": (request(start={"snapshot": "new", "bytes": 2**63 - 1}), "BAD_REQUEST", "start", "start: bytes is 9223372036854775807"),
     "snapshot": (request(snapshot="old"), "STALE_SNAPSHOT", "snapshot", "the ticket is for snapshot 'old'"),
     "target_crs": (request(grid={"target_crs": "EPSG:1"}), "CRS_REQUIRED", "grid.target_crs", "'EPSG:1' is not a CRS that PROJ knows"),
     "resolution": (request(grid={"resolution": [0]}), "BAD_REQUEST", "grid.resolution", "[0.0] cannot be used (give one positive number, or x and y)"),

@@ -34,8 +34,8 @@ class Start:
             raise _bad(f"record {self.records} of the read has {rows} rows, and {self.rows} are said to be through")
 
 
-#: From the first row on.
-BEGINNING = Start()
+#: No count is as large; sums of two of them fit into a field.
+_LIMIT = 1 << 60
 
 
 def parse_start(message: ReadRequest) -> Start:
@@ -49,7 +49,7 @@ def parse_start(message: ReadRequest) -> Start:
     told = message.start
     for field in Position.DESCRIPTOR.fields_by_name:
         value = getattr(told, field)
-        if isinstance(value, int) and value < 0:
+        if isinstance(value, int) and not 0 <= value < _LIMIT:
             raise _bad(f"{field} is {value}")
     if told.snapshot and message.snapshot and told.snapshot != message.snapshot:
         raise _bad("it is of another snapshot than the request")

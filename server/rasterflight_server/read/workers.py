@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 from urllib.parse import urlsplit
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from rasterflight_server.read.cache import TileCache
 from rasterflight_server.read.codecs import can_stop
@@ -60,7 +60,7 @@ class Workers:
         self._tools = Tools(self.cache, ScratchPool(count), stores or Stores(), telemetry)
         self._local = FairPool(count, "decode")
         self._remote: dict[tuple[str, str], FairPool] = {}
-        self._tasks: dict[object, WeakSet[TileTask]] = {}
+        self._tasks: WeakKeyDictionary[object, WeakSet[TileTask]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def use(self, stores: Stores) -> None:
