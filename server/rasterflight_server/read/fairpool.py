@@ -66,6 +66,8 @@ class FairPool:
             jobs = self._queues.pop(owner, ())
             self._queued -= len(jobs)
             running = [job for job, of in self._running.items() if of is owner]
+            # An owner who has gone is not kept by what cannot be stopped at once.
+            self._running.update(dict.fromkeys(running))
         for job in running:
             job.stop()
         for job in jobs:
