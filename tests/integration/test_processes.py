@@ -130,6 +130,21 @@ def test_sigterm_drains_all(made: Path) -> None:
         assert server.log == ""
 
 
+def test_a_slow_reader_is_told_that_all_end(made: Path) -> None:
+    with ServerProcess({"made": made}, workers=2, grace=0.5) as server:
+        clients = one_of_each(server.url)
+        ticket = fl.Ticket(b'{"collection": "made", "bands": ["B1"], "batchBytes": 1048576}')
+        readers = [client.do_get(ticket) for client in clients]
+        for reader in readers:
+            reader.read_chunk()
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.8)
+        for reader in readers:
+            with pytest.raises(fl.FlightUnavailableError, match="DRAINING"):
+                reader.read_all()
+        assert server.process.wait(10) == 0
+
+
 def test_a_second_signal_ends_all_at_once(made: Path) -> None:
     with ServerProcess({"made": made}, workers=2, grace=60) as server, connect(server.url) as client:
         reader = client.do_get(fl.Ticket(b'{"collection": "made", "bands": ["B1"]}'))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +11,9 @@ import shapely
 from pyarrow import flight
 
 import rasterflight as rf
-from rasterflight import _uploads
-from rasterflight._uploads import Deadline, SentRequest
+from rasterflight import _deadline, _uploads
+from rasterflight._deadline import Deadline
+from rasterflight._uploads import SentRequest
 from rasterflight.errors import (
     BadGeometryError,
     LimitExceededError,
@@ -169,12 +171,12 @@ def test_an_upload_counts_towards_the_timeout(
     collection, _ = toy
     connection = collection._connection
     given: list[float | None] = []
-    monkeypatch.setattr(_uploads.time, "monotonic", lambda: 100.0 + 3 * len(given))
+    monkeypatch.setattr(_deadline.time, "monotonic", lambda: 100.0 + 3 * len(given))
     put_areas, opened = connection.put_areas, connection.open
 
-    def put(schema: pa.Schema, batches: object, timeout: float | None) -> object:
-        given.append(timeout)
-        return put_areas(schema, batches, timeout)
+    def put(make: Any, deadline: _deadline.Deadline) -> object:
+        given.append(deadline.left)
+        return put_areas(make, deadline)
 
     def start(request: ReadRequest, timeout: float | None, *, aligned: bool) -> object:
         given.append(timeout)

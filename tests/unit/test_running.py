@@ -12,6 +12,7 @@ from rasterflight_protocol.v1.error_pb2 import ErrorDetail
 from rasterflight_server.encode.budget import StreamBudget
 from rasterflight_server.errors import ServiceError
 from rasterflight_server.flight.admission import Admission
+from rasterflight_server.flight.calls import Call
 from rasterflight_server.flight.running import Running, Terms
 from rasterflight_server.settings import LimitSettings
 from rasterflight_server.telemetry import Telemetry
@@ -23,8 +24,9 @@ class Context:
     def __init__(self) -> None:
         self.trailers: dict[str, bytes] = {}
 
-    def get_middleware(self, name: str) -> None:
-        return None
+    def get_middleware(self, name: str) -> Call:
+        gate: Any = None
+        return Call("request", gate, ())
 
     def peer(self) -> str:
         return "ipv4:127.0.0.1:1"

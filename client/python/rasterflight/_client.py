@@ -12,6 +12,7 @@ from rasterflight._collection import Collection
 from rasterflight._connection import Connection, json_object, schema_of
 from rasterflight._credentials import Credentials, Pem, Token
 from rasterflight._requests import Compression
+from rasterflight._retries import DEFAULT_RETRIES
 from rasterflight._server import PrivateServer
 
 _DEFAULT_URL = "grpc://127.0.0.1:8815"
@@ -114,6 +115,7 @@ def connect(
     tls_verify: bool = True,
     timeout: float | None = None,
     compression: Compression | None = None,
+    retries: int = DEFAULT_RETRIES,
 ) -> Client:
     """Connect to a server; it is called first when something is asked of it.
 
@@ -139,12 +141,18 @@ def connect(
     compression
         How rows travel: ``"lz4"`` or ``"zstd"`` pay on links that are slower than the two ends compress, about 4 and 1
         Gbit/s; None: as they are. Results are the same. A `Collection.read` can have its own.
+    retries
+        How often in a row a call is tried again when the server is busy, shuts down or cannot be reached any more: after 0.2,
+        0.4, 0.8 seconds and so on (each up to a half less, by chance) or when the server says, never beyond the timeout, nor
+        for more than two minutes. A read that breaks off goes on at the next row: none comes twice, and none is missing. If the
+        collection has changed meanwhile, it ends with a `StaleSnapshotError`. Other errors are raised at once, and so is that
+        of a server that has never answered. 0: nothing is tried again.
 
     Raises
     ------
     ValueError
         The URL has another scheme, no host or port, or carries credentials; a token cannot be sent; certificates cannot be
-        used, or are given for a connection that is not encrypted; there is no such compression.
+        used, or are given for a connection that is not encrypted; there is no such compression; ``retries`` is no number from 0 on.
     OSError
         A file of certificates cannot be read.
 
@@ -155,7 +163,9 @@ def connect(
     """
     credentials = Credentials(token, tls_root_certs, client_certificate, client_key, tls_verify)
     url = url or os.environ.get("RASTERFLIGHT_URL") or _DEFAULT_URL
-    connection = Connection(url, credentials, timeout=timeout, from_environment=True, compression=compression)
+    connection = Connection(
+        url, credentials, timeout=timeout, from_environment=True, compression=compression, retries=retries
+    )
     return Client(connection)
 
 

@@ -1,10 +1,11 @@
 """One Flight connection: where it goes, what each call carries, and whose errors come out."""
 
 import json
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -12,13 +13,24 @@ from google.protobuf.message import DecodeError
 from pyarrow import flight, ipc
 
 from rasterflight._credentials import Credentials
+from rasterflight._deadline import Deadline
 from rasterflight._failures import translated
 from rasterflight._requests import compression_value
-from rasterflight.errors import ProtocolError
+from rasterflight._retries import DEFAULT_RETRIES, Attempts, Retries
+from rasterflight.errors import ProtocolError, RasterflightError
 from rasterflight_protocol import pack
 from rasterflight_protocol.v1.plan_pb2 import Upload
 from rasterflight_protocol.v1.read_pb2 import ReadRequest
 
+_T = TypeVar("_T")
+_CHANNEL: Final = [
+    # Without these, gRPC waits up to two minutes before it looks for a server that was not there.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # A connection that is dead without a word is noticed; servers take offence at more than a question in five minutes.
+    ("grpc.keepalive_time_ms", 310_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+]
 SCHEMES = ("grpc", "grpc+tcp", "grpc+tls", "grpc+unix")
 
 
@@ -32,10 +44,20 @@ class Address:
     timeout: float | None = None
     #: What was not given is taken from the environment of the process, if it is there.
     from_environment: bool = False
+    retries: int = DEFAULT_RETRIES
 
     def connect(self) -> "Connection":
         """Connect as before."""
-        return Connection(self.url, self.credentials, timeout=self.timeout, from_environment=self.from_environment)
+        connection = Connection(
+            self.url,
+            self.credentials,
+            timeout=self.timeout,
+            from_environment=self.from_environment,
+            retries=self.retries,
+        )
+        # The one who gives the address has been there.
+        connection.attempts(Deadline(None)).reached()
+        return connection
 
 
 class Connection:
@@ -53,11 +75,14 @@ class Connection:
         Take credentials that are not given from the environment, if they are there.
     compression
         How the rows of reads travel, unless a read says otherwise.
+    retries
+        How often a call is tried again.
 
     Raises
     ------
     ValueError
-        The URL has another scheme, or carries credentials; the credentials, the timeout or the compression cannot be used.
+        The URL has another scheme, or carries credentials; the credentials, the timeout, the compression or the retries cannot
+        be used.
     OSError
         A file of certificates cannot be read.
     """
@@ -70,27 +95,32 @@ class Connection:
         timeout: float | None = None,
         from_environment: bool = False,
         compression: str | None = None,
+        retries: int = DEFAULT_RETRIES,
     ) -> None:
         _check_url(url)
         credentials.check(url)
         #: How to get here again; without what the environment said.
-        self.address = Address(url, credentials, timeout, from_environment)
+        self.address = Address(url, credentials, timeout, from_environment, retries)
         self._credentials = credentials.with_environment() if from_environment else credentials
         self._credentials.warn(url)
         self.url = url
         #: For requests.
         self.compression = compression_value(compression)
         self._timeout = _checked_timeout(timeout)
-        self._flight = flight.FlightClient(url, **self._credentials.arguments(url))
+        self._retries = Retries(retries)
+        self._flight = flight.FlightClient(url, generic_options=_CHANNEL, **self._credentials.arguments(url))
 
     def close(self) -> None:
         """Close the connection; running streams end with it."""
         self._flight.close()
 
+    def attempts(self, deadline: Deadline, stopped: threading.Event | None = None) -> Attempts:
+        """Tries of a call."""
+        return Attempts(self._retries, deadline, stopped)
+
     def list_flights(self) -> list[Any]:
         """Ask for the FlightInfo of every collection."""
-        with translated(self.url):
-            return list(self._flight.list_flights(options=self._options()))
+        return self._trying(lambda options: list(self._flight.list_flights(options=options)), self._deadline(None))
 
     def describe(self, name: str) -> Any:
         """Ask for the FlightInfo of a collection."""
@@ -118,8 +148,13 @@ class Connection:
                 self._flight.do_exchange(flight.FlightDescriptor.for_command(pack(request)), self._options(timeout))
             )
 
-    def put_areas(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch], timeout: float | None) -> Upload:
+    def put_areas(self, make: Callable[[], tuple[pa.Schema, Iterable[pa.RecordBatch]]], deadline: Deadline) -> Upload:
         """Send areas up, for requests to refer to.
+
+        Parameters
+        ----------
+        make
+            Gives their schema and batches, as often as it is called.
 
         Raises
         ------
@@ -127,19 +162,7 @@ class Connection:
             The server took them without an answer.
         """
         answer = Upload()
-        with translated(self.url):
-            descriptor = flight.FlightDescriptor.for_path("areas")
-            writer, reader = self._flight.do_put(descriptor, schema, self._options(timeout))
-            try:
-                for batch in batches:
-                    writer.write_batch(batch)
-                writer.done_writing()
-                told = reader.read()
-            except BaseException:
-                with suppress(pa.ArrowException, flight.FlightError, OSError):
-                    writer.close()
-                raise
-            writer.close()
+        told = self._trying(lambda options: self._put(*make(), options), deadline)
         try:
             answer.ParseFromString(b"" if told is None else told.to_pybytes())
         except DecodeError:
@@ -161,8 +184,37 @@ class Connection:
         return self._timeout if timeout is None else _checked_timeout(timeout)
 
     def _info(self, descriptor: Any, timeout: float | None) -> Any:
-        with translated(self.url):
-            return self._flight.get_flight_info(descriptor, self._options(timeout))
+        return self._trying(lambda options: self._flight.get_flight_info(descriptor, options), self._deadline(timeout))
+
+    def _put(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch], options: Any) -> pa.Buffer | None:
+        writer, reader = self._flight.do_put(flight.FlightDescriptor.for_path("areas"), schema, options)
+        try:
+            for batch in batches:
+                writer.write_batch(batch)
+            writer.done_writing()
+            told = reader.read()
+        except BaseException:
+            with suppress(pa.ArrowException, flight.FlightError, OSError):
+                writer.close()
+            raise
+        writer.close()
+        return told
+
+    def _trying(self, call: Callable[[Any], _T], deadline: Deadline) -> _T:
+        """Make a call that changes nothing, until it is answered or there is no point in another try."""
+        attempts = self.attempts(deadline)
+        while True:
+            try:
+                with translated(self.url):
+                    answer = call(self._options(deadline.left))
+            except RasterflightError as error:
+                attempts.wait(error)
+            else:
+                attempts.reached()
+                return answer
+
+    def _deadline(self, timeout: float | None) -> Deadline:
+        return Deadline(self.seconds(timeout))
 
     def _options(self, timeout: float | None = None, *, aligned: bool = True) -> Any:
         # gRPC hands out buffers at odd addresses; NumPy is slower on them, and C code may assume alignment

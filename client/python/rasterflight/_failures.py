@@ -63,18 +63,26 @@ _FROM_PYARROW: Final = (flight.FlightError, pa.ArrowException, OSError)
 
 
 @contextmanager
-def translated(url: str) -> Iterator[None]:
-    """Raise errors of pyarrow as errors of this package; ``url`` is named where nobody answers."""
+def translated(url: str, *, lost: bool = False) -> Iterator[None]:
+    """Raise errors of pyarrow as errors of this package.
+
+    Parameters
+    ----------
+    url
+        Is named where nobody answers.
+    lost
+        Somebody has answered before.
+    """
     try:
         yield
     except (errors.RasterflightError, MemoryError):
         raise
     except _FROM_PYARROW as error:
         # the original repeats the message, with the addresses and internals of gRPC around it
-        raise translate(error, url) from None
+        raise translate(error, url, lost=lost) from None
 
 
-def translate(error: Exception, url: str) -> errors.RasterflightError:
+def translate(error: Exception, url: str, *, lost: bool = False) -> errors.RasterflightError:
     """Find the error of this package for one of pyarrow: by the server's detail, without it by class."""
     detail = _detail(error)
     if detail is not None:
@@ -88,11 +96,17 @@ def translate(error: Exception, url: str) -> errors.RasterflightError:
         why, hint = encryption
         return errors.TlsError(f"no connection to {url}: {why}", hint=hint)
     if found is errors.ServerUnavailableError:
-        hint = "start one with `rasterflight-server serve`, or use rasterflight.local(...)"
-        return found(f"no server answers at {url}: {message}", hint=hint)
+        return _nobody(url, message, lost=lost)
     if found is errors.DeadlineError:
         return found(f"no answer from {url} within the timeout", hint="pass a longer timeout=, or ask for less")
     return found(message)
+
+
+def _nobody(url: str, message: str, *, lost: bool) -> errors.ServerUnavailableError:
+    if lost:
+        return errors.ServerUnavailableError(f"the connection to {url} was lost: {message}", hint="read again")
+    hint = "start one with `rasterflight-server serve`, or use rasterflight.local(...)"
+    return errors.ServerUnavailableError(f"no server answers at {url}: {message}", hint=hint)
 
 
 def _from_detail(detail: ErrorDetail) -> errors.RasterflightError:

@@ -1,11 +1,14 @@
 """From a request to its plan or its stream, whichever way the areas take."""
 
+from functools import partial
 from typing import Any
 
 from rasterflight._connection import Connection
+from rasterflight._deadline import Deadline
 from rasterflight._progress import Bar
+from rasterflight._resuming import Resuming
 from rasterflight._stream import Stream
-from rasterflight._uploads import Deadline, SentRequest, not_found
+from rasterflight._uploads import SentRequest, not_found
 from rasterflight_protocol.v1.read_pb2 import ReadRequest
 
 
@@ -20,18 +23,8 @@ def open_stream(
 ) -> Stream:
     """Start a read; areas that went up for it are dropped when it is over. For ``aligned`` see `Connection.open`."""
     deadline = Deadline(connection.seconds(timeout))
-    sent = SentRequest(connection, request, deadline)
-    try:
-        return Stream(
-            connection.open(sent.message, deadline.left, aligned=aligned), connection.url, bar, owner, sent.drop
-        )
-    except BaseException as error:
-        lost = not_found(error, sent)
-        sent.drop()
-        if not lost:
-            raise
-    # the areas went to one server and the request to another: a ticket that holds them goes anywhere
-    return Stream(connection.open(request, deadline.left, aligned=aligned), connection.url, bar, owner)
+    reading = Resuming(connection, request, deadline, partial(connection.open, aligned=aligned))
+    return Stream(reading, connection.url, bar, owner, reading.drop)
 
 
 def plan(connection: Connection, request: ReadRequest, timeout: float | None) -> Any:

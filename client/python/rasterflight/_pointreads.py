@@ -163,4 +163,4 @@ class PointReads(View):
         request.batch_bytes = batch_bytes or 0
         bar = Bar(self._name) if progress else None
         reader = PointsReader(self._connection, request, chain([first], sets), timeout)
-        return Stream(reader, self._connection.url, bar, self._owner)
+        return Stream(reader, self._connection.url, bar, self._owner, reader.drop)

@@ -1,14 +1,15 @@
 """Areas that are too many for a ticket: sent up before the request, and dropped after it."""
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from rasterflight._connection import Connection
+from rasterflight._deadline import Deadline
 from rasterflight.errors import BusyError, RasterflightError, UploadNotFoundError
 from rasterflight_protocol.schemas import areas_schema
 from rasterflight_protocol.v1.read_pb2 import BBox, Geometries, ReadRequest
@@ -24,18 +25,6 @@ _BOX_WKB: Final = np.dtype(
     [("order", "u1"), ("kind", "<u4"), ("rings", "<u4"), ("points", "<u4"), ("ring", "<f8", (5, 2))]
 )
 _POLYGON: Final = 3
-
-
-class Deadline:
-    """What is left of the seconds that some calls may take together; None: no limit."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self._end = None if seconds is None else time.monotonic() + seconds
-
-    @property
-    def left(self) -> float | None:
-        """Seconds; never nothing at all, so that the next call says itself that it is too late."""
-        return None if self._end is None else max(self._end - time.monotonic(), 1e-3)
 
 
 class SentRequest:
@@ -69,7 +58,7 @@ class SentRequest:
         try:
             for field, areas in large:
                 with _about(field):
-                    answer = connection.put_areas(*_stream(_wkb(areas)), deadline.left)
+                    answer = connection.put_areas(partial(_stream, _wkb(areas)), deadline)
                 self._ids.append(answer.id)
                 fields[field].upload = answer.id
         except BusyError:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from rasterflight_protocol.v1.plan_pb2 import Progress
 from rasterflight_server.encode.chips import ChipsBatch, plan_schema
+from rasterflight_server.encode.position import Place, rows_left
 from rasterflight_server.plan.blocks import Rows, batches, record_rows
 from rasterflight_server.plan.cutouts import RecordCut
 from rasterflight_server.plan.planner import ReadPlan
@@ -38,10 +39,11 @@ class OutlinesStream:
         """
         areas = self._plan.request.areas
         sizes = None if areas is None else areas.wkb_sizes
-        rows = (outline_rows(record) for record in self._plan.records)
+        place = Place(self._plan)
+        rows = rows_left(self._plan, outline_rows)
         for batch in batches(rows, self._plan.request.batch_bytes, sizes):
             check()
-            yield ChipsBatch(self._plan, self.schema, batch).finish({}), Progress()
+            yield ChipsBatch(self._plan, self.schema, batch).finish({}), Progress(next=place.after(batch))
 
 
 def outline_rows(record: RecordCut) -> Rows:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,15 @@ def plan_schema(plan: PointPlan) -> pa.Schema:
         with_error=plan.request.skip_errors,
         metadata={SNAPSHOT_KEY: plan.collection.snapshot.encode()},
     )
+
+
+class Sent(NamedTuple):
+    """A batch, and where it ends."""
+
+    batch: pa.RecordBatch
+    #: Position in ``PointPlan.records`` of the record that its end belongs to, and how many rows of it are in the batch.
+    record: int
+    rows: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,14 +86,17 @@ class Rows:
             np.zeros(count, np.bool_) if around is None else around.wanted,
         )
 
+    def after(self, record: int, rows: int) -> "Rows":
+        """What is left of them, in order, when records before one and so many rows of it are through."""
+        first = int(np.searchsorted(self.record, record))
+        return self.take(slice(first + rows, None))
+
     def ordered(self) -> "Rows":
         """The rows by record, point and band."""
         return self.take(np.lexsort((self.band, self.point, self.record)))
 
 
-def batches(
-    plan: PointPlan, schema: pa.Schema, parts: Iterable[Rows | tuple[int, ServiceError]]
-) -> Iterator[pa.RecordBatch]:
+def batches(plan: PointPlan, schema: pa.Schema, parts: Iterable[Rows | tuple[int, ServiceError]]) -> Iterator[Sent]:
     """Make record batches of about the size asked for.
 
     Parameters
@@ -101,7 +114,7 @@ def batches(
         yield from _cut(plan, schema, waiting, limit)
         waiting = []
         if not isinstance(part, Rows):
-            yield _failed(plan, schema, *part)
+            yield Sent(_failed(plan, schema, *part), part[0] + 1, 0)
     yield from _cut(plan, schema, waiting, limit)
 
 
@@ -112,12 +125,14 @@ def _batch_rows(plan: PointPlan) -> int:
     return max(1, plan.request.batch_bytes // size)
 
 
-def _cut(plan: PointPlan, schema: pa.Schema, waiting: Sequence[Rows], limit: int) -> Iterator[pa.RecordBatch]:
+def _cut(plan: PointPlan, schema: pa.Schema, waiting: Sequence[Rows], limit: int) -> Iterator[Sent]:
     if not waiting:
         return
     rows = Rows.concat(waiting)
     for start in range(0, len(rows), limit):
-        yield _batch(plan, schema, rows.take(slice(start, start + limit)))
+        part = rows.take(slice(start, start + limit))
+        last = int(part.record[-1])
+        yield Sent(_batch(plan, schema, part), last, int((part.record == last).sum()))
 
 
 def _batch(plan: PointPlan, schema: pa.Schema, rows: Rows) -> pa.RecordBatch:

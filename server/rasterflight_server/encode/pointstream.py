@@ -7,6 +7,7 @@ from itertools import islice
 import pyarrow as pa
 
 from rasterflight_protocol.v1.plan_pb2 import Progress
+from rasterflight_protocol.v1.read_pb2 import Position
 from rasterflight_server.encode.budget import StreamBudget
 from rasterflight_server.encode.latest import Latest
 from rasterflight_server.encode.points import Rows, batches, plan_schema
@@ -51,20 +52,41 @@ class PointsStream:
         check
             Called now and then; raises when the caller has gone.
         """
-        parts = (self._latest if self._plan.points.sampling.latest else self._all)(check)
-        progress = Progress()
-        for batch in batches(self._plan, self.schema, parts):
-            progress.bytes_done += batch.nbytes
+        plan, start = self._plan, self._plan.request.start
+        start.check(len(plan.records))
+        latest = plan.points.sampling.latest
+        position = Position(
+            snapshot=plan.collection.snapshot,
+            records=start.records,
+            rows=start.rows,
+            points=plan.points.first,
+            bytes=start.nbytes,
+        )
+        for batch, record, rows in batches(plan, self.schema, (self._latest if latest else self._all)(check)):
+            position.rows = rows if record > position.records else position.rows + rows
+            position.records = record
+            position.bytes += batch.nbytes
+            progress = Progress(bytes_done=position.bytes)
+            # Where a record failed, and does not do so again, other values would be the latest.
+            if not (latest and plan.request.skip_errors):
+                progress.next.CopyFrom(position)
             yield batch, progress
 
     def _all(self, check: Callable[[], None]) -> Iterator[Rows | Failed]:
         """Every record's rows, in the order of the result."""
-        for cut, samples in self._read(self._plan.cuts(), check):
+        start = self._plan.request.start
+        for cut, samples in self._read(self._plan.cuts(start.records), check):
+            begun = start.rows if cut.position == start.records else 0
             if isinstance(samples, ServiceError):
+                if begun:
+                    raise samples  # some of its rows are there already
                 yield cut.position, samples
             else:
                 rows = Rows.concat([Rows.of(cut.position, one) for one in samples])
-                yield rows if len(samples) == 1 else rows.ordered()
+                rows = rows if len(samples) == 1 else rows.ordered()
+                start.check(len(self._plan.records), len(rows) if begun else None)
+                if begun < len(rows):
+                    yield rows.take(slice(begun, None))
 
     def _latest(self, check: Callable[[], None]) -> Iterator[Rows | Failed]:
         """The newest valid value of each point and band.
@@ -88,7 +110,8 @@ class PointsStream:
                 else:
                     latest.offer(cut.position, samples)
             at_once = min(2 * at_once, _MOST_AT_ONCE)
-        yield latest.rows()
+        start = plan.request.start
+        yield latest.rows().after(start.records, start.rows)
         yield from sorted(failed, key=lambda item: item[0])
 
     def _read(

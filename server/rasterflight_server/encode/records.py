@@ -1,10 +1,12 @@
 """The records layout: rows of the index."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 
 import numpy as np
 import pyarrow as pa
 
+from rasterflight_protocol.v1.plan_pb2 import Progress
+from rasterflight_protocol.v1.read_pb2 import Position
 from rasterflight_server.catalog import Collection
 from rasterflight_server.plan.request import Request
 from rasterflight_server.plan.selection import select
@@ -29,8 +31,20 @@ class RecordsStream:
         rows = select(collection, request).hits["row"].to_numpy()
         self._collection = collection
         self.rows = np.array_split(rows, request.shard_count)[request.shard_index]
+        request.start.check(len(self.rows))
+        self._first = request.start.records
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows by (datetime, id)."""
-        for start in range(0, len(self.rows), BATCH_ROWS):
-            yield from self._collection.records(self.rows[start : start + BATCH_ROWS]).to_batches()
+    def batches(self, check: Callable[[], None]) -> Generator[tuple[pa.RecordBatch, Progress]]:
+        """The rows by (datetime, id).
+
+        Parameters
+        ----------
+        check
+            Called before each batch; raises when the caller has gone.
+        """
+        position = Position(snapshot=self._collection.snapshot, records=self._first)
+        for start in range(self._first, len(self.rows), BATCH_ROWS):
+            check()
+            for batch in self._collection.records(self.rows[start : start + BATCH_ROWS]).to_batches():
+                position.records += len(batch)
+                yield batch, Progress(next=position)

@@ -11,11 +11,12 @@ import pyarrow as pa
 from rasterflight_protocol.v1.plan_pb2 import Progress
 from rasterflight_server.encode.budget import StreamBudget
 from rasterflight_server.encode.chips import ChipsBatch, plan_schema
+from rasterflight_server.encode.position import Place, rows_left
 from rasterflight_server.encode.schedule import GROUP_BYTES, Group, schedule
 from rasterflight_server.encode.segments import Segment
 from rasterflight_server.encode.warping import Assembling, assembly
 from rasterflight_server.errors import ServiceError, SourceError
-from rasterflight_server.plan.blocks import Rows, block_windows, record_rows
+from rasterflight_server.plan.blocks import Rows, record_rows, strips
 from rasterflight_server.plan.estimate import samples_needed
 from rasterflight_server.plan.masks import Masks
 from rasterflight_server.plan.planner import ReadPlan
@@ -32,6 +33,7 @@ LOOKAHEAD_BYTES = 32 << 20
 @dataclass(slots=True)
 class _Started:
     batch: ChipsBatch
+    rows: list[Rows]
     assemblies: list[Assembling]
     pending: Pending
     #: The assembly that each piece belongs to.
@@ -78,7 +80,7 @@ class ChipsStream:
         """
         started: deque[_Started] = deque()
         coming = self._groups()
-        progress = Progress(bytes_total=self._plan.nbytes)
+        place = Place(self._plan, self._plan.request.batch_bytes)
         try:
             while True:
                 self._fill(started, coming)
@@ -87,9 +89,9 @@ class ChipsStream:
                 current = started.popleft()
                 self._budget.give_back(current.taken)
                 batch = self._complete(current, check)
-                progress.bytes_done += current.batch.nbytes
+                position = place.after(current.rows, current.batch.nbytes)
                 del current
-                yield batch, progress
+                yield batch, Progress(bytes_done=position.bytes, bytes_total=self._plan.nbytes, next=position)
                 del batch
         finally:
             self._reader.close()
@@ -130,7 +132,7 @@ class ChipsStream:
             batch = ChipsBatch(self._plan, self.schema, rows)
             assemblies = [assembly(batch, segment) for segment in batch.segments]
             needed = [(one, piece) for one in assemblies for piece in one.pieces(self._wanted)]
-            begun.append(_Started(batch, assemblies, Pending(), [one for one, _ in needed]))
+            begun.append(_Started(batch, rows, assemblies, Pending(), [one for one, _ in needed]))
             pieces.append([piece for _, piece in needed])
         for item, pending in zip(begun, self._reader.start(pieces), strict=True):
             item.pending = pending
@@ -139,12 +141,13 @@ class ChipsStream:
     def _announced(self) -> Iterator[Rows]:
         """The rows of each record; before these, the reader is told which tiles will be asked for, and how often."""
         target = self._plan.request.batch_bytes
-        for record in self._plan.records:
-            for cut in record.cuts:
-                windows = cut.source_windows(block_windows(cut, target))
+        for rows in rows_left(self._plan, lambda record: record_rows(record, target)):
+            for position, cut in enumerate(rows.record.cuts):
+                here = rows.cut == position
+                windows = cut.source_windows(strips(cut, rows.chip[here], rows.start[here], rows.stop[here]))
                 for asset, level, samples in samples_needed(cut):
                     self._reader.expect(asset, level, samples, windows)
-            yield record_rows(record, target)
+            yield rows
 
     def _wanted(self, segment: Segment, level: Level) -> npt.NDArray[np.bool_] | None:
         """Which parts of blocks hold pixels inside the area; None: all, or each block lies on one tile."""

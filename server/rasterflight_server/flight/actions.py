@@ -26,6 +26,8 @@ def run_action(service: Service, name: str, body: bytes, caller: Caller) -> byte
     ------
     RequestError
         BAD_REQUEST: there is no such action. FORBIDDEN: it is for operators, and the caller is none.
+    ServiceError
+        DRAINING: the server is about to end; only ``healthcheck`` is answered still.
     """
     if name not in ACTIONS:
         raise RequestError(
@@ -41,6 +43,8 @@ def run_action(service: Service, name: str, body: bytes, caller: Caller) -> byte
             field="action",
             hint="use a token that was made with --admin",
         )
+    if name != "healthcheck":
+        service.life.check_open()
     return json.dumps(ACTIONS[name][1](service, body, caller)).encode()
 
 
@@ -51,7 +55,7 @@ def actions_of(caller: Caller) -> list[str]:
 
 def _healthcheck(service: Service, _body: bytes, caller: Caller) -> dict[str, object]:
     return {
-        "status": "ok",
+        "status": "draining" if service.life.draining else "ok",
         "version": version("rasterflight"),
         "collections": _snapshots(service, caller),
     }
@@ -94,7 +98,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Service, bytes, Caller], dict[str, objec
         "take the newest snapshot of the collection that the body names, or of all; the snapshots then served, as JSON",
         _refresh,
     ),
-    "healthcheck": ("status, version, and the snapshot of each collection, as JSON", _healthcheck),
+    "healthcheck": ("status (ok, draining), version, and the snapshot of each collection, as JSON", _healthcheck),
     "stats": (
         "counters of streams, requests, bytes, tiles, cache, uploads; snapshots of collections; of the process that answers, as JSON",
         _stats,

@@ -1,18 +1,17 @@
 """What is known about each call before it is answered: its id, who makes it, and whether the server still takes calls."""
 
 import re
-import threading
 import uuid
 from collections.abc import Sequence
 
 import pyarrow.flight as fl
 
-from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import ServiceError
 from rasterflight_server.flight.boundary import flight_error
 from rasterflight_server.flight.identity import credentials
 from rasterflight_server.flight.identity.gate import Gate
 from rasterflight_server.flight.identity.peers import address_of
+from rasterflight_server.flight.life import Life
 from rasterflight_server.types.caller import ANONYMOUS, Caller
 
 REQUEST_ID_HEADER = "x-request-id"
@@ -47,37 +46,33 @@ class Call(fl.ServerMiddleware):
 class CallFactory(fl.ServerMiddlewareFactory):
     """Gives each call an id (the caller's own, when it sent one), answers handshakes, and refuses calls while the server drains.
 
+    Actions are let through: one of them tells how the server is, and which it is, is not known here.
+
     Parameters
     ----------
     gate
         Who is let in.
+    life
+        Whether calls are taken.
     """
 
     NAME = "call"
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, life: Life) -> None:
         self._gate = gate
-        self._draining = threading.Event()
-
-    def drain(self) -> None:
-        """Refuse calls from now on."""
-        self._draining.set()
+        self._life = life
 
     def start_call(self, info: fl.CallInfo, headers: dict[str, list[str]]) -> Call:
         """Begin a call."""
         sent = headers.get(REQUEST_ID_HEADER, [""])[0]
         request_id = sent if _USABLE_ID.fullmatch(sent) else uuid.uuid4().hex
-        if self._draining.is_set():
-            draining = ServiceError(
-                ErrorCode.DRAINING, "the server is shutting down", hint="try again, or try another server"
-            )
-            raise flight_error(draining, request_id)
         authorization = headers.get(credentials.HEADER, [])
-        if info.method != fl.FlightMethod.HANDSHAKE:
-            return Call(request_id, self._gate, authorization)
-        # Arrow shows the handshake itself nothing of the call.
         try:
-            return Call(request_id, self._gate, authorization, self._gate.welcome(authorization))
+            if info.method != fl.FlightMethod.DO_ACTION:
+                self._life.check_open()
+            # Arrow shows the handshake itself nothing of the call.
+            shaking = info.method == fl.FlightMethod.HANDSHAKE
+            return Call(request_id, self._gate, authorization, self._gate.welcome(authorization) if shaking else None)
         except ServiceError as error:
             raise flight_error(error, request_id) from None
 

@@ -19,6 +19,7 @@ from rasterflight_server.flight.running import Terms
 from rasterflight_server.flight.service import Service
 from rasterflight_server.plan.points import Points, check_bands
 from rasterflight_server.plan.request import Request
+from rasterflight_server.plan.start import Start
 
 
 class PointsExchange:
@@ -72,23 +73,23 @@ class PointsExchange:
         terms
             For how long this may go on.
         """
-        first, sent = 0, 0
+        start = self._request.start
         for batch in _incoming(reader, terms):
             x, y = _coordinates(batch, "x"), _coordinates(batch, "y")
-            points = Points(x, y, self._points.crs, self._points.sampling, first)
+            points = Points(x, y, self._points.crs, self._points.sampling, start.points)
             check_bands(points, len(self._request.bands))
-            progress = Progress()
-            for answer, progress in self._stream(points).batches(terms.check):
-                progress.bytes_done += sent
+            progress = Progress(bytes_done=start.nbytes)
+            for answer, progress in self._stream(points, start).batches(terms.check):
                 yield answer, progress
-            first, sent = first + len(points), max(sent, progress.bytes_done)
+            start = Start(points=start.points + len(points), nbytes=progress.bytes_done)
 
-    def _stream(self, points: Points) -> PointsStream:
-        return self._service.points(self._collection, replace(self._request, points=points), self._place)
+    def _stream(self, points: Points, start: Start) -> PointsStream:
+        return self._service.points(self._collection, replace(self._request, points=points, start=start), self._place)
 
 
 def _incoming(reader: fl.MetadataRecordBatchReader, terms: Terms) -> Iterator[pa.RecordBatch]:
     while True:
+        terms.check()
         try:
             with terms.idle():
                 batch = reader.read_chunk().data

@@ -8,6 +8,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,11 @@ from rasterflight_server.flight.identity.peers import forwarded_name
 #: Bytes that are moved at once: what a pipe holds by default. Larger pipes were not faster, and there is a limit to what all may hold.
 _PIECE: Final = 1 << 16
 _BACKLOG: Final = 1024
+#: Seconds until a connection is taken again when one could not be.
+_PAUSE: Final = 0.1
+#: A caller whose host has gone without a word is noticed when nothing came from it for a minute, and six questions, ten seconds
+#: from one to the next, are not answered. Where bytes are on their way to it, the kernel gives up on them in its own time.
+_KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
 
 
 class Forwarder:
@@ -47,13 +53,21 @@ class Forwarder:
             except OSError:
                 if self._listener.fileno() < 0:
                     return
+                time.sleep(_PAUSE)  # no files are left, as a rule; some will be given back
                 continue
-            threading.Thread(target=self._serve, args=(caller,), daemon=True, name="forward").start()
+            try:
+                threading.Thread(target=self._serve, args=(caller,), daemon=True, name="forward").start()
+            except RuntimeError:  # no threads are left
+                caller.close()
+                time.sleep(_PAUSE)
 
     def _serve(self, caller: socket.socket) -> None:
         with caller:
             if caller.family != socket.AF_UNIX:
                 caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                caller.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                for option, value in _KEEPALIVE:
+                    caller.setsockopt(socket.IPPROTO_TCP, option, value)
             for target in sorted(self._open, key=self._open.__getitem__):
                 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as process:
                     _introduce(process, caller)
@@ -84,23 +98,32 @@ def _introduce(process: socket.socket, caller: socket.socket) -> None:
 def _join(one: socket.socket, other: socket.socket) -> None:
     """Pass on in both directions until both have ended."""
     back = threading.Thread(target=_pass, args=(other, one), daemon=True, name="back")
-    back.start()
+    try:
+        back.start()
+    except RuntimeError:  # no threads are left
+        return
     _pass(one, other)
     back.join()
 
 
 def _pass(source: socket.socket, target: socket.socket) -> None:
-    taken, given = os.pipe()
     try:
         with contextlib.suppress(OSError):
-            while left := os.splice(source.fileno(), given, _PIECE):
-                while left:
-                    left -= os.splice(taken, target.fileno(), left)
+            _splice(source.fileno(), target.fileno())
     finally:
-        os.close(taken)
-        os.close(given)
         # The end goes on too, whichever side it came from.
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)
         with contextlib.suppress(OSError):
             source.shutdown(socket.SHUT_RD)
+
+
+def _splice(source: int, target: int) -> None:
+    taken, given = os.pipe()
+    try:
+        while left := os.splice(source, given, _PIECE):
+            while left:
+                left -= os.splice(taken, target, left)
+    finally:
+        os.close(taken)
+        os.close(given)

@@ -15,12 +15,12 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from rasterflight_server.flight.entrance import check_reach
 from rasterflight_server.flight.forward import Forwarder
 from rasterflight_server.flight.listen import Listen
+from rasterflight_server.flight.signals import take_signals
 from rasterflight_server.settings import Settings
 from rasterflight_server.settings.write import write
 
@@ -96,9 +96,7 @@ class _Team:
         self._grace = grace
 
     def run(self, forwarder: Forwarder, address: str, *, lifeline: bool) -> int:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
-        signal.signal(signal.SIGHUP, self._on_hangup)
+        take_signals({signal.SIGTERM: self._told.put, signal.SIGINT: self._told.put, signal.SIGHUP: self._on_hangup})
         # The first alone: what is wrong with an index is said once.
         if not (self._workers[0].start() and all(self._start_others())):
             return self._end(signal.SIGTERM, 0.0) or 1
@@ -142,11 +140,8 @@ class _Team:
                 return 0 if again is None else 128 + again
         return 0
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signature of signal handlers
-        self._told.put(number)
-
-    def _on_hangup(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signature of signal handlers
-        # On threads: the lock of a worker may be held where the signal came in between.
+    def _on_hangup(self, number: int) -> None:
+        # On threads: the lock of a worker is held while it is started.
         for worker in self._workers:
             threading.Thread(target=worker.signal, args=(number,), daemon=True).start()
 
@@ -210,7 +205,14 @@ class _Worker:
             _log.warning("worker %s ended with status %d, and is started again in %g s", self._name, status, pause)
             if self._ending.wait(pause):
                 return
+            self._start_again()
+
+    def _start_again(self) -> None:
+        try:
             self.start()
+        except OSError as error:
+            # No memory or no files are left for it: as one that ended at once, it is tried again after a longer pause.
+            _log.warning("worker %s cannot be started: %s", self._name, error)
 
     def signal(self, number: int) -> None:
         with self._lock:

@@ -26,10 +26,20 @@ class Terms:
         Whether the caller has gone; asked only while the call is answered.
     seconds
         How long the stream may take; None: as long as it likes.
+    server
+        Raises when the server itself is about to end.
     """
 
-    def __init__(self, gone: Callable[[], bool], seconds: float | None, clock: _Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        gone: Callable[[], bool],
+        seconds: float | None,
+        clock: _Clock = time.monotonic,
+        *,
+        server: Callable[[], None] = lambda: None,
+    ) -> None:
         self._gone = gone
+        self._server = server
         self._clock = clock
         self._seconds = seconds
         self._end = None if seconds is None else clock() + seconds
@@ -44,13 +54,14 @@ class Terms:
         Raises
         ------
         ServiceError
-            CANCELLED: the caller has gone. DEADLINE: the time is up, or nothing was read for too long.
+            CANCELLED: the caller has gone. DEADLINE: the time is up, or nothing was read for too long. DRAINING: the server ends.
         """
         if self._gone():
             raise ServiceError(ErrorCode.CANCELLED, "the caller has gone")
         error = self.ended or self.overdue()
         if error is not None:
             raise error
+        self._server()
 
     def now(self) -> float:
         """The time."""

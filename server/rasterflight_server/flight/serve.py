@@ -8,21 +8,23 @@ import shutil
 import signal
 import sys
 import threading
-import time
-from types import FrameType
 
 from rasterflight_server.flight.arenas import limit_arenas
 from rasterflight_server.flight.entrance import Entrance
 from rasterflight_server.flight.indexes import Indexes
+from rasterflight_server.flight.life import Life
 from rasterflight_server.flight.runtime import Runtime
 from rasterflight_server.flight.server import FlightServer
 from rasterflight_server.flight.service import Service
+from rasterflight_server.flight.signals import take_signals
 from rasterflight_server.settings import CacheSettings, Settings
 from rasterflight_server.store import DiskCache
 from rasterflight_server.telemetry import Telemetry
 
 _log = logging.getLogger("rasterflight_server")
 
+#: How long streams may take to tell their callers that they are cut off.
+_TELL_SECONDS = 1.0
 #: How long gRPC may take to close after the last stream ended.
 _CLOSE_SECONDS = 2.0
 
@@ -67,15 +69,20 @@ def serve(settings: Settings, runtime: Runtime = Runtime()) -> None:  # noqa: B0
     listen.check_free()
     server = FlightServer(service, entrance)
     ending = _Ending(settings.server.grace)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ending.on_signal)
-    signal.signal(signal.SIGHUP, lambda _number, _frame: service.snapshots.wake())
+    take_signals(
+        {
+            signal.SIGTERM: ending.on_signal,
+            signal.SIGINT: ending.on_signal,
+            signal.SIGHUP: lambda _number: service.snapshots.wake(),
+        }
+    )
     threading.Thread(target=service.snapshots.watch, daemon=True, name="snapshots").start()
     if runtime.lifeline:
         threading.Thread(target=ending.on_end_of_input, daemon=True, name="lifeline").start()
     print(f"listening on {listen.at(server.port)}", flush=True)  # noqa: T201 - those who start the server wait for it
     ending.event.wait()
-    _drain(server, service, ending.grace)
+    _drain(server, service.life, ending.grace)
+    service.workers.close()
     listen.remove()
     if runtime.lifeline and listen.path is not None:
         with contextlib.suppress(OSError):
@@ -101,7 +108,7 @@ class _Ending:
         #: The process that started this one has gone.
         self.abandoned = False
 
-    def on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signature of signal handlers
+    def on_signal(self, number: int) -> None:
         if self.event.is_set():
             os._exit(128 + number)
         self.event.set()
@@ -115,15 +122,14 @@ class _Ending:
         self.event.set()
 
 
-def _drain(server: FlightServer, service: Service, grace: float) -> None:
-    """Let running streams finish, then close."""
-    server.calls.drain()
-    deadline = time.monotonic() + grace
-    while (running := service.telemetry.snapshot()["streams"]) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    if running:
+def _drain(server: FlightServer, life: Life, grace: float) -> None:
+    """Let running streams finish, end those that do not, then close."""
+    life.drain()
+    if running := life.wait(grace):
         _log.warning("%d streams did not finish within %g s and are cut off", running, grace)
-    service.workers.close()
+        life.end()
+        # What waits for a caller who does not read cannot be told anything: its connection ends with the process.
+        life.wait(_TELL_SECONDS)
     closing = threading.Thread(target=server.shutdown, daemon=True)
     closing.start()
     closing.join(_CLOSE_SECONDS)

@@ -18,9 +18,10 @@ from rasterflight_server.encode.records import RecordsStream
 from rasterflight_server.errors import RequestError
 from rasterflight_server.flight.actions import ACTIONS, actions_of, run_action
 from rasterflight_server.flight.boundary import guard, without_traceback
-from rasterflight_server.flight.calls import CallFactory, caller, request_id
+from rasterflight_server.flight.calls import CallFactory, account, caller, request_id
 from rasterflight_server.flight.entrance import Entrance
 from rasterflight_server.flight.exchange import PointsExchange
+from rasterflight_server.flight.running import Terms
 from rasterflight_server.flight.service import Service, is_outlines, is_records, shard_requests
 from rasterflight_server.flight.summary import summary
 from rasterflight_server.flight.uploads import receive_areas
@@ -45,10 +46,11 @@ class FlightServer(fl.FlightServerBase):
     """
 
     def __init__(self, service: Service, entrance: Entrance) -> None:
-        self.calls = CallFactory(entrance.gate)
         self.service = service
+        self._life = service.life
+        calls = CallFactory(entrance.gate, service.life)
         with entrance.listen.for_arrow() as location:
-            super().__init__(location, middleware={CallFactory.NAME: self.calls}, **entrance.arguments())
+            super().__init__(location, middleware={CallFactory.NAME: calls}, **entrance.arguments())
 
     def list_flights(self, context: fl.ServerCallContext, criteria: bytes) -> Iterator[fl.FlightInfo]:  # noqa: ARG002
         """All collections, as flights of their records."""
@@ -60,11 +62,12 @@ class FlightServer(fl.FlightServerBase):
 
     def get_flight_info(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
         """Plan a read (command: a ticket), or describe a collection (path: its name)."""
-        with guard(context, request_id(context)):
+        with guard(context, request_id(context)), self._life.running():
             who = caller(context)
             if descriptor.descriptor_type == fl.DescriptorType.PATH:
                 return self._collection_info(self.service.collection(_collection_name(descriptor), who))
             request, collection = self.service.request(descriptor.command, who)
+            _check_whole(request)
             if is_records(request):
                 return self._records_info(collection, request, descriptor)
             if request.points is not None:
@@ -81,15 +84,15 @@ class FlightServer(fl.FlightServerBase):
     def do_get(self, context: fl.ServerCallContext, ticket: fl.Ticket) -> fl.FlightDataStream:
         """Stream the rows that a ticket asks for."""
         call = request_id(context)
-        with guard(context, call):
+        with guard(context, call), self._life.running():
             request, collection = self.service.request(ticket.ticket, caller(context))
             with self.service.streams.enter(context, request) as running:
-                if is_records(request):
-                    records = RecordsStream(collection, request)
-                    batches = self._send_records(context, call, records)
-                    return fl.GeneratorStream(records.schema, running.of(batches), options=_writing(request))
-                stream = self.service.pixels(collection, request, running.place)
-                sent = self._send(context, call, stream.batches(running.terms.check))
+                stream = (
+                    RecordsStream(collection, request)
+                    if is_records(request)
+                    else self.service.pixels(collection, request, running.place)
+                )
+                sent = self._send(context, call, stream.batches(running.terms.check), running.terms)
                 return fl.GeneratorStream(stream.schema, running.of(sent), options=_writing(request))
 
     def do_action(self, context: fl.ServerCallContext, action: fl.Action) -> Iterator[bytes]:
@@ -110,8 +113,16 @@ class FlightServer(fl.FlightServerBase):
         writer: fl.FlightMetadataWriter,
     ) -> None:
         """Take areas in for requests to come; see ``rasterflight.v1.Upload``."""
-        with guard(context, request_id(context)):
-            receive_areas(self.service.uploads, context, descriptor, reader, writer)
+        with guard(context, request_id(context)), self._life.running():
+            receive_areas(
+                self.service.uploads,
+                descriptor,
+                reader,
+                writer,
+                caller=caller(context),
+                account=account(context),
+                check=self.service.streams.terms(context).check,
+            )
 
     def do_exchange(
         self,
@@ -127,25 +138,23 @@ class FlightServer(fl.FlightServerBase):
             with closing(self.service.streams.enter(context, request)) as running:
                 exchange = PointsExchange(self.service, collection, request, running.place)
                 writer.begin(exchange.schema, options=_writing(request))
-                for batch, progress in running.of(self._send(context, call, exchange.batches(reader, running.terms))):
+                batches = exchange.batches(reader, running.terms)
+                for batch, progress in running.of(self._send(context, call, batches, running.terms)):
                     writer.write_with_metadata(batch, progress)
 
     def _send(
-        self, context: fl.ServerCallContext, call: str, batches: Generator[tuple[pa.RecordBatch, Progress]]
+        self,
+        context: fl.ServerCallContext,
+        call: str,
+        batches: Generator[tuple[pa.RecordBatch, Progress]],
+        terms: Terms,
     ) -> Generator[tuple[pa.RecordBatch, pa.Buffer]]:
         with guard(context, call), self.service.streaming(), closing(batches):
             for batch, progress in batches:
+                terms.check()
                 self.service.sent(batch)
                 yield batch, pa.py_buffer(progress.SerializeToString())
                 del batch
-
-    def _send_records(
-        self, context: fl.ServerCallContext, call: str, records: RecordsStream
-    ) -> Generator[pa.RecordBatch]:
-        with guard(context, call), self.service.streaming():
-            for batch in records.batches():
-                self.service.sent(batch)
-                yield batch
 
     def _collection_info(self, collection: Collection) -> fl.FlightInfo:
         request = ReadRequest(collection=collection.name, layout=LAYOUT_RECORDS)
@@ -172,6 +181,16 @@ class FlightServer(fl.FlightServerBase):
             total_bytes=-1,
             ordered=True,
             app_metadata=Plan(snapshot=collection.snapshot, records=rows, rows=rows).SerializeToString(),
+        )
+
+
+def _check_whole(request: Request) -> None:
+    if request.message.HasField("start"):
+        raise RequestError(
+            ErrorCode.BAD_REQUEST,
+            "start: a plan is that of a whole read",
+            field="start",
+            hint="leave it out, or ask for the rest of the rows by DoGet",
         )
 
 

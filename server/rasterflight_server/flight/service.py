@@ -16,6 +16,7 @@ from rasterflight_server.errors import RequestError
 from rasterflight_server.flight.admission import Admission, Place
 from rasterflight_server.flight.crew import Crew
 from rasterflight_server.flight.indexes import Indexes
+from rasterflight_server.flight.life import Life
 from rasterflight_server.flight.snapshots import Snapshots
 from rasterflight_server.flight.streams import Streams
 from rasterflight_server.plan.limits import Allowance
@@ -66,6 +67,7 @@ class Service:
     ) -> None:
         self.settings = settings
         self.crew = crew
+        self.life = Life()
         self.telemetry = telemetry or Telemetry()
         cache = TileCache(settings.cache.memory // crew.size)
         self.workers = Workers(self.telemetry, stores=stores, cache=cache)
@@ -73,7 +75,9 @@ class Service:
         self.limits = settings.limits.part(crew.size)
         self.uploads = crew.make_uploads(self.limits.caller.uploads)
         self._budget = crew.stream_budget()
-        self.streams = Streams(self.limits, Admission(self.limits, self._budget, self.telemetry), self.telemetry)
+        self.streams = Streams(
+            self.limits, Admission(self.limits, self._budget, self.telemetry), self.telemetry, self.life
+        )
 
     @property
     def collections(self) -> Mapping[str, Collection]:
@@ -178,7 +182,8 @@ class Service:
         """Count a stream while it runs."""
         self.telemetry.add(streams=1, streams_started=1)
         try:
-            yield
+            with self.life.running():
+                yield
         finally:
             self.telemetry.add(streams=-1)
 

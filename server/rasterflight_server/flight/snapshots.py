@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Final
 
 from rasterflight_server.catalog import Collection
@@ -80,9 +79,13 @@ class Snapshots:
             asked = self._wake.wait(WATCH_SECONDS)
             self._wake.clear()
             for name in self.current:
-                if asked or self._indexes.stamp(name) != self._stamps[name]:
-                    with suppress(ServiceError):  # it is in the log
+                try:
+                    if asked or self._indexes.stamp(name) != self._stamps[name]:
                         self.refresh(name)
+                except ServiceError:
+                    pass  # it is in the log
+                except Exception:  # noqa: BLE001 - the watch goes on: for the others, and for this one when it changes again
+                    _log.exception("collection %r stays at snapshot %s", name, self.current[name].snapshot)
 
     def wake(self) -> None:
         """Let the watch look at once, whether indexes seem to have changed or not; also at those behind URLs."""

@@ -8,9 +8,11 @@ from weakref import WeakSet
 
 import pyarrow.flight as fl
 
+from rasterflight_server.errors import ServiceError
 from rasterflight_server.flight.admission import Admission
 from rasterflight_server.flight.calls import account
 from rasterflight_server.flight.hangup import hang_up
+from rasterflight_server.flight.life import Life
 from rasterflight_server.flight.running import Running, Terms
 from rasterflight_server.plan.request import Request
 from rasterflight_server.settings import LimitSettings
@@ -35,12 +37,15 @@ class Streams:
         Gives places.
     telemetry
         Counts streams that stalled.
+    life
+        Of the server.
     """
 
-    def __init__(self, limits: LimitSettings, admission: Admission, telemetry: Telemetry) -> None:
+    def __init__(self, limits: LimitSettings, admission: Admission, telemetry: Telemetry, life: Life) -> None:
         self._limits = limits
         self._admission = admission
         self._telemetry = telemetry
+        self._life = life
         self._lock = threading.Lock()
         self._running: WeakSet[Running] = WeakSet()
         self._watch: threading.Thread | None = None
@@ -49,15 +54,27 @@ class Streams:
     def enter(self, context: fl.ServerCallContext, request: Request) -> Running:
         """Wait for a place, see ``Admission.enter``; the stream that gets it is closed by who makes it, or with the last reference to it."""
         size, exactly = (0, False) if request.without_pixels else (request.batch_bytes, request.states_batch_bytes)
-        gone = context.is_cancelled
-        place = self._admission.enter(account(context), size, exactly=exactly, gone=gone)
-        running = Running(place, Terms(gone, self._limits.request.seconds), context)
+        terms = self.terms(context, self._limits.request.seconds)
+        try:
+            place = self._admission.enter(account(context), size, exactly=exactly, gone=lambda: self._over(context))
+        except ServiceError:
+            self._life.check()
+            raise
+        running = Running(place, terms, context)
         with self._lock:
             self._running.add(running)
             if self._watch is None:
                 self._watch = threading.Thread(target=self._look, daemon=True, name="streams")
                 self._watch.start()
         return running
+
+    def terms(self, context: fl.ServerCallContext, seconds: float | None = None) -> Terms:
+        """For how long a call may go on: while its caller is there, the server, and its time."""
+        return Terms(context.is_cancelled, seconds, server=self._life.check)
+
+    def _over(self, context: fl.ServerCallContext) -> bool:
+        """There is no use in waiting."""
+        return context.is_cancelled() or self._life.ending
 
     def _look(self) -> None:
         pause = max(_SHORTEST_LOOK_SECONDS, min(_LOOK_SECONDS, self._limits.stalled_seconds / 4))

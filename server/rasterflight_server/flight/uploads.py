@@ -1,6 +1,6 @@
 """Areas that come up by DoPut."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -10,8 +10,8 @@ from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.schemas import AREAS_KEY
 from rasterflight_protocol.v1.plan_pb2 import Upload as Answer
 from rasterflight_server.errors import RequestError, ServiceError
-from rasterflight_server.flight.calls import account, caller
 from rasterflight_server.plan.uploads import Uploads
+from rasterflight_server.types.caller import Caller
 
 #: Where areas are put.
 PATH = "areas"
@@ -21,12 +21,22 @@ _WKB = ("geoarrow.wkb", "ogc.wkb")
 
 def receive_areas(
     uploads: Uploads,
-    context: fl.ServerCallContext,
     descriptor: fl.FlightDescriptor,
     reader: fl.MetadataRecordBatchReader,
     writer: fl.FlightMetadataWriter,
+    *,
+    caller: Caller,
+    account: str,
+    check: Callable[[], None],
 ) -> None:
     """Take areas in, batch by batch, and answer with an ``Upload``.
+
+    Parameters
+    ----------
+    account
+        Under which name what he sends up is counted.
+    check
+        Called now and then; raises when the caller has gone.
 
     Raises
     ------
@@ -35,12 +45,12 @@ def receive_areas(
         ``Arrival``.
     """
     _check_path(descriptor)
-    with uploads.receive(caller(context).key, account(context)) as arrival:
+    with uploads.receive(caller.key, account) as arrival:
         for values in _columns(reader):
+            check()
             arrival.add(values)
         # To the reader, a caller who goes away and one who is done look the same.
-        if context.is_cancelled():
-            raise _gone()
+        check()
         _check_count(reader.schema, arrival.areas)
         upload = arrival.keep()
     answer = Answer(id=upload.id, areas=upload.areas)
@@ -49,11 +59,7 @@ def receive_areas(
         writer.write(answer.SerializeToString())
     except (fl.FlightError, OSError):
         uploads.drop(upload.id, upload.caller)
-        raise _gone() from None
-
-
-def _gone() -> ServiceError:
-    return ServiceError(ErrorCode.CANCELLED, "the caller has gone")
+        raise ServiceError(ErrorCode.CANCELLED, "the caller has gone") from None
 
 
 def _check_path(descriptor: fl.FlightDescriptor) -> None:

@@ -128,9 +128,9 @@ class PointPlan:
             return PointCut(position, record, (), error)
         return PointCut(position, record, grids) if grids else None
 
-    def cuts(self) -> Iterator[PointCut]:
-        """What all records have to give, in the order of the result."""
-        for position in range(len(self.records)):
+    def cuts(self, first: int = 0) -> Iterator[PointCut]:
+        """What the records from one on have to give, in the order of the result."""
+        for position in range(first, len(self.records)):
             cut = self.cut(position)
             if cut is not None:
                 yield cut

@@ -31,6 +31,7 @@ from rasterflight_server.plan.areas import Areas
 from rasterflight_server.plan.gridoptions import Target, parse_target
 from rasterflight_server.plan.limits import USUAL, Allowance
 from rasterflight_server.plan.points import Points, check_bands, parse_points
+from rasterflight_server.plan.start import Start, parse_start
 from rasterflight_server.plan.ticketsize import check_parts
 from rasterflight_server.plan.uploads import FindUpload, no_uploads
 from rasterflight_server.types import Window
@@ -77,12 +78,14 @@ class Request:
     compression: str | None
     #: How much it may ask for.
     allowance: Allowance
+    #: Rows before it are left out.
+    start: Start
     message: ReadRequest
 
     @property
     def states_batch_bytes(self) -> bool:
-        """The size of batches is the caller's choice, not the server's."""
-        return self.message.batch_bytes > 0
+        """The size of batches is the caller's choice, or that of an earlier stream, and not the server's."""
+        return self.message.batch_bytes > 0 or self.message.start.batch_bytes > 0
 
     @property
     def without_pixels(self) -> bool:
@@ -123,6 +126,7 @@ def parse_request(
     if layout != LAYOUT_RECORDS:
         _check_bands(bands)
     index, count = _shard(message)
+    start = parse_start(message)
     where = message.WhichOneof("where")
     return Request(
         collection=message.collection,
@@ -142,12 +146,13 @@ def parse_request(
         scaled=_scaled(message),
         layout=layout,
         skip_errors=_skip_errors(message),
-        snapshot=message.snapshot,
+        snapshot=message.snapshot or message.start.snapshot,
         shard_index=index,
         shard_count=count,
         batch_bytes=_batch_bytes(message),
         compression=_compression(message),
         allowance=allowance,
+        start=start,
         message=message,
     )
 
@@ -242,7 +247,7 @@ def _shard(message: ReadRequest) -> tuple[int, int]:
 
 
 def _batch_bytes(message: ReadRequest) -> int:
-    size = message.batch_bytes
+    size = message.start.batch_bytes or message.batch_bytes
     if size == 0:
         return DEFAULT_BATCH_BYTES
     if not _MIN_BATCH_BYTES <= size <= MAX_BATCH_BYTES:

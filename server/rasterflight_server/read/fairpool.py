@@ -1,9 +1,12 @@
 """Threads that serve many owners in turn, so that a small read passes a large one."""
 
+import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import Protocol
+
+_log = logging.getLogger("rasterflight_server")
 
 
 class Job(Protocol):
@@ -63,6 +66,8 @@ class FairPool:
             jobs = self._queues.pop(owner, ())
             self._queued -= len(jobs)
             running = [job for job, of in self._running.items() if of is owner]
+            # An owner who has gone is not kept by what cannot be stopped at once.
+            self._running.update(dict.fromkeys(running))
         for job in running:
             job.stop()
         for job in jobs:
@@ -79,7 +84,10 @@ class FairPool:
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
-            job.run()
+            try:
+                job.run()
+            except BaseException:  # noqa: BLE001 - a bug; the thread is needed for others
+                _log.exception("a job has failed without a word to whoever waits for it")
             with self._wake:
                 del self._running[job]
             del job  # an idle thread must not hold on to what it did

@@ -67,9 +67,17 @@ class TileTask:
         """Ask for the tile once more."""
         self.retry(self)
 
+    def give_up(self) -> None:
+        """Hold on to nothing, since nobody waits: a request that hangs must not keep the memory that its pixels were for."""
+        self.owner, self.copies, self.done, self.retry = None, (), _nobody, _nobody
+
     def fail(self, error: BaseException) -> None:
         """Tell whoever waits what went wrong."""
         self.done(error.about(record=self.record_id, asset=self.asset.key) if isinstance(error, SourceError) else error)
+
+
+def _nobody(_told: object) -> None:
+    pass
 
 
 class Tools(NamedTuple):

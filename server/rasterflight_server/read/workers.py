@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary, WeakSet
 
 from rasterflight_server.read.cache import TileCache
 from rasterflight_server.read.codecs import can_stop
@@ -59,6 +60,7 @@ class Workers:
         self._tools = Tools(self.cache, ScratchPool(count), stores or Stores(), telemetry)
         self._local = FairPool(count, "decode")
         self._remote: dict[tuple[str, str], FairPool] = {}
+        self._tasks: WeakKeyDictionary[object, WeakSet[TileTask]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def use(self, stores: Stores) -> None:
@@ -67,6 +69,8 @@ class Workers:
 
     def submit(self, tasks: Sequence[TileTask]) -> None:
         """Start to read tiles of one level of one file, for one owner; each task is told when it is done."""
+        with self._lock:
+            self._tasks.setdefault(tasks[0].owner, WeakSet()).update(tasks)
         hits: list[tuple[TileTask, Tile]] = []
         misses: dict[int, Claimed] = {}
         for task in tasks:
@@ -86,7 +90,11 @@ class Workers:
         self.submit([task])
 
     def drop(self, owner: object) -> None:
-        """Give up what has not begun for an owner; what runs ends by itself, and asks no store again that failed."""
+        """Give up what has not begun for an owner; what runs ends by itself, fills nothing, and asks no store again that failed."""
+        with self._lock:
+            tasks = list(self._tasks.pop(owner, ()))
+        for task in tasks:
+            task.give_up()
         for pool in self._pools():
             pool.drop(owner)
 

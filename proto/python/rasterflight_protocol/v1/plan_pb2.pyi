@@ -1,4 +1,5 @@
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from rasterflight_protocol.v1 import read_pb2 as _read_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -37,12 +38,14 @@ class BandLevels(_message.Message):
     def __init__(self, band: _Optional[str] = ..., levels: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("bytes_done", "bytes_total")
+    __slots__ = ("bytes_done", "bytes_total", "next")
     BYTES_DONE_FIELD_NUMBER: _ClassVar[int]
     BYTES_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     bytes_done: int
     bytes_total: int
-    def __init__(self, bytes_done: _Optional[int] = ..., bytes_total: _Optional[int] = ...) -> None: ...
+    next: _read_pb2.Position
+    def __init__(self, bytes_done: _Optional[int] = ..., bytes_total: _Optional[int] = ..., next: _Optional[_Union[_read_pb2.Position, _Mapping]] = ...) -> None: ...
 
 class Upload(_message.Message):
     __slots__ = ("id", "areas", "expires")
