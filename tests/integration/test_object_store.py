@@ -128,13 +128,10 @@ class TestRefusals:
     def test_wrong_credentials(self, stores: Stores, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
         monkeypatch.setenv(variable, "wrong")
         error = refused(f"s3://closed/{KEY}", stores)
-        assert (error.code, error.message) == (
-            ErrorCode.SOURCE_FORBIDDEN,
-            "the store refuses the file (HTTP 401 or 403)",
-        )
+        assert error.code is ErrorCode.SOURCE_FORBIDDEN
+        assert error.message == "the store does not know the credentials of the server"
         assert error.hint == (
-            "check the credentials of the server; a public bucket may want anonymous = true"
-            " or requester_pays = true in the storage options"
+            "check the access key, the secret and the session token in its environment, or the profile"
         )
 
     def test_anonymous_where_nobody_may(self, s3: S3Server) -> None:

@@ -16,11 +16,14 @@ _MEANT_FOR: Final = {
     "region": ("s3",),
     "profile": ("s3",),
     "requester_pays": ("s3",),
+    "virtual_hosted": ("s3",),
     "billing_project": ("gs",),
     "account": ("az",),
     "signing": ("az", "http"),
-    "token_env": ("http",),
-    "token_file": ("http",),
+    "token_env": ("http", "gs"),
+    "token_file": ("http", "gs"),
+    "login_env": ("http",),
+    "login_file": ("http",),
     "endpoint": ("s3", "gs", "az"),
 }
 
