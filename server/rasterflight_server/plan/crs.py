@@ -19,6 +19,7 @@ from pyproj.exceptions import CRSError
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
+from rasterflight_server.plan.crsfiles import names_file, uses_file
 
 #: Longitude, latitude in degrees: the CRS of footprints and of GeoJSON.
 LONLAT = "OGC:CRS84"
@@ -49,11 +50,18 @@ def parse_crs(text: str, field: str) -> Definition:
     Raises
     ------
     RequestError
-        CRS_REQUIRED: nothing was written, or nothing that PROJ knows.
+        CRS_REQUIRED: nothing was written, or nothing that PROJ knows. BAD_REQUEST: it names a file, which PROJ would open.
     """
     hint = 'pass a CRS such as "EPSG:32618", or "OGC:CRS84" for longitude and latitude'
     if not text:
         raise RequestError(ErrorCode.CRS_REQUIRED, "the coordinates come without a CRS", field=field, hint=hint)
+    if names_file(text) or _uses_file(text):
+        raise RequestError(
+            ErrorCode.BAD_REQUEST,
+            "a CRS may not name files, such as grids of shifts",
+            field=field,
+            hint="give its code instead: PROJ finds the grids that it has for it by itself",
+        )
     definition = _define(text)
     if definition is None:
         raise RequestError(
@@ -108,6 +116,15 @@ def in_degrees(crs: str) -> bool:
 def transform_points(coordinates: npt.NDArray[np.float64], source: str, target: str) -> npt.NDArray[np.float64]:
     """Transform coordinates, shape (n, 2); what the target cannot express becomes infinite."""
     return coordinates if same_crs(source, target) else _transform(coordinates, source, target)
+
+
+@lru_cache(maxsize=1024)
+@_in_proj_thread
+def _uses_file(text: str) -> bool:
+    try:
+        return uses_file(_crs(text).to_json_dict())
+    except CRSError:
+        return False
 
 
 @lru_cache(maxsize=1024)

@@ -91,7 +91,8 @@ class StorageOptions:
 
     rewrite: str | None = None
     """Prefix that takes the place of this one, so that ``https://BUCKET.s3.amazonaws.com/`` is read as ``s3://BUCKET/``. The
-    options of the new prefix apply; where it has none, these."""
+    options of the new prefix apply; where it has none, these. A prefix ``file:///folder/`` stands for files of this machine that a
+    catalog, or an index, from elsewhere names: they are read only if this says where they are."""
 
     retries: int = PATIENCE.retries
     """How often a range is asked for again when the store fails; see ``Patience``."""

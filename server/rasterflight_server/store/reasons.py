@@ -60,7 +60,7 @@ def way_in(place: Place, options: StorageOptions) -> str:
     if place.kind == "http":
         return (
             "a signed URL may have run out: index the collection again with fresh ones;"
-            f" a host that wants a token gets one by {setting(place, 'token_file')}"
+            " a host that wants a token gets it by token_file in the storage options"
         )
     if options.anonymous:
         return "give the server credentials, and leave anonymous out of the storage options"

@@ -16,7 +16,7 @@ from rasterflight_server.store.connect import connect
 from rasterflight_server.store.diskcache import DiskCache
 from rasterflight_server.store.local import LocalSource
 from rasterflight_server.store.options import StorageOptions
-from rasterflight_server.store.places import KINDS, Place, locate, unusable
+from rasterflight_server.store.places import FOREIGN, KINDS, Place, locate, unusable
 from rasterflight_server.store.prefixes import Prefixes
 from rasterflight_server.store.refusals import StoreErrors, explain
 from rasterflight_server.store.remote import RemoteSource, identity_of
@@ -141,6 +141,12 @@ class Stores:
         self, url: str, options: StorageOptions, *, retries: int = 0
     ) -> "tuple[Place, str, Callable[[], Connection]]":
         scheme = url.partition("://")[0]
+        if scheme == FOREIGN:
+            raise SourceError(
+                ErrorCode.SOURCE_FORBIDDEN,
+                "what comes from elsewhere may not name files of this machine",
+                hint="copy the catalog or the index to this machine, if you trust it",
+            )
         if scheme not in KINDS:
             raise SourceError(
                 ErrorCode.SOURCE_NOT_FOUND,
