@@ -1,6 +1,5 @@
 """Files in a real S3 server: headers, ranges, refusals, listings, and an index built and served from there."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,15 +16,14 @@ from support.direct import direct
 from support.s3_server import ACCESS_KEY, OPEN_BUCKET, REGION, SECRET_KEY, S3Server
 from support.scenes import write_items
 
-KEY = "scenes/a b+ü%.tif"
+KEY = "odd/a b+ü%.tif"
 
 
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory, tiff: Path) -> Iterator[S3Server]:
-    with S3Server(tmp_path_factory.mktemp("s3")) as server:
-        for bucket in (OPEN_BUCKET, "closed"):
-            server.put(bucket, KEY, tiff.read_bytes())
-        yield server
+def s3(s3_server: S3Server, tiff: Path) -> S3Server:
+    for bucket in (OPEN_BUCKET, "closed"):
+        s3_server.put(bucket, KEY, tiff.read_bytes())
+    return s3_server
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +171,7 @@ class TestListing:
         assert list(stores.list_files("s3://many/none")) == []
 
     def test_what_is_listed_opens(self, stores: Stores) -> None:
-        [(url, identity)] = stores.list_files("s3://closed/scenes")
+        [(url, identity)] = stores.list_files("s3://closed/odd")
         assert url == f"s3://closed/{KEY}"
         with stores.open(url, identity) as source:
             source.read_range(0, 10)
@@ -184,7 +182,7 @@ class TestListing:
             list(stores.list_files("s3://nowhere"))
         assert caught.value.code is ErrorCode.SOURCE_NOT_FOUND
         with pytest.raises(SourceError, match="the store refuses") as caught:
-            list(anonymous(s3).list_files("s3://closed/scenes"))
+            list(anonymous(s3).list_files("s3://closed/odd"))
         assert caught.value.code is ErrorCode.SOURCE_FORBIDDEN
         assert "127.0.0.1" not in str(caught.value)
 

@@ -53,14 +53,19 @@ class Gate:
         Gives the answer to a request, or None to pass it on.
     delay
         Seconds that every answer takes.
+    own_host
+        The store is told its own host instead of the gate's, for which signatures are made.
     """
 
-    def __init__(self, target: str = "", rule: Rule = lambda _: None, *, delay: float = 0.0) -> None:
+    def __init__(
+        self, target: str = "", rule: Rule = lambda _: None, *, delay: float = 0.0, own_host: bool = False
+    ) -> None:
+        self.own_host = own_host
         self.target = urlsplit(target).netloc
         self.rule = rule
         self.delay = delay
         self.requests: list[Asked] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
+        self._server = _Server(("127.0.0.1", 0), partial(_Handler, self))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
 
     @property
@@ -84,6 +89,11 @@ class Gate:
         self._thread.join()
 
 
+class _Server(ThreadingHTTPServer):
+    # Of more connections at a time than it lets wait, some would be tried again after a second.
+    request_queue_size = 256
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -96,8 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         asked = Asked(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body)
         self.gate.requests.append(asked)
-        time.sleep(self.gate.delay)
         answer = self.gate.rule(asked) or (self._forward(asked) if self.gate.target else Answer(404))
+        # What is slow is the way back: credentials are looked at when the request comes.
+        time.sleep(self.gate.delay)
         self.send_response_only(answer.status)
         # The length is that of the store's own words where it has no body, as after HEAD.
         for name, value in ({"Content-Length": str(len(answer.body))} | dict(answer.headers)).items():
@@ -111,8 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self, asked: Asked) -> Answer:
         if self.store is None:
             self.store = HTTPConnection(self.gate.target, timeout=20)
-        # The host stays that of the gate: signatures are made for it.
-        self.store.request(asked.method, asked.path, asked.body or None, dict(asked.headers))
+        host = {"host": self.gate.target} if self.gate.own_host else {}
+        self.store.request(asked.method, asked.path, asked.body or None, {**asked.headers, **host})
         response = self.store.getresponse()
         body = response.read()
         skipped = ("transfer-encoding", "connection", "content-length")

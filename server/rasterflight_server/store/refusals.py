@@ -53,7 +53,7 @@ def explain(error: Exception, place: Place, options: StorageOptions) -> SourceEr
     text, code = str(error), status(error)
     refused = isinstance(error, FileNotFoundError | PermissionDeniedError)
     found = (
-        (None if refused else _no_grant(text, options))
+        (None if refused else _no_grant(text, place, options))
         or untrusted(text, place)
         or elsewhere(text, place, options)
         or named(text, place, options)
@@ -111,7 +111,7 @@ def unencrypted() -> SourceError:
     )
 
 
-def _no_grant(text: str, options: StorageOptions) -> SourceError | None:
+def _no_grant(text: str, place: Place, options: StorageOptions) -> SourceError | None:
     """Error for credentials that were not to be had or to be sent, if it was that."""
     if any(path in text for path in _METADATA):
         return SourceError(
@@ -119,7 +119,8 @@ def _no_grant(text: str, options: StorageOptions) -> SourceError | None:
             "the server has no credentials for the store of the file",
             hint="set them in its environment, or say anonymous = true in the storage options if the bucket is public",
         )
-    if "BadScheme" in text:
+    # Web servers are reached by http too: what they redirect to is neither http nor https.
+    if "BadScheme" in text and place.kind != "http":
         return unencrypted()
     if "credential provider" in text:
         check = f"see what says: aws sts get-caller-identity --profile {options.profile}"
