@@ -49,7 +49,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("files")
     write_scene(folder / "a.tif", noise(64, 64), tile=64)
     build_index(folder, folder / "index", "files")
-    service = Service({"files": Collection.open(folder / "index")}, cache_bytes=0)
+    service = Service({"files": Collection.open(folder / "index")})
     yield service
     service.workers.close()
     service.collections["files"].close()
@@ -158,14 +158,17 @@ def test_every_field_of_text(service: Service, secret: Path, monkeypatch: pytest
     paths = list(fields_of_text(ReadRequest.DESCRIPTOR))
     assert {("geometries", "crs"), ("filters", "where"), ("grid", "band_resampling", "key")} <= set(paths)
     with Gate() as gate, Watched(secret.parent) as watched:
-        for base in bases():
-            for path in paths:
-                for text in hostile(secret, gate.url):
-                    request = ReadRequest()
-                    request.CopyFrom(base)
-                    put(request, path, text)
-                    assert ask(service, request) >= -1
-                    assert watched.opened() == [], (path, text)
+        for path in paths:
+            # That which has the field already, so that all around it is right.
+            base = next(
+                (each for each in bases() if path[0] in {field.name for field, _ in each.ListFields()}), bases()[0]
+            )
+            for text in hostile(secret, gate.url):
+                request = ReadRequest()
+                request.CopyFrom(base)
+                put(request, path, text)
+                assert ask(service, request) >= -1
+                assert watched.opened() == [], (path, text)
         assert gate.requests == []
 
 
