@@ -3,6 +3,7 @@
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 from support.azure_server import signature
 from support.gate import Answer, Asked, Gate
@@ -24,7 +25,11 @@ class Granting:
         self.ends: dict[str, float] = {}
         #: Answer with this status instead.
         self.fails: int | None = None
-        self.gate = Gate(rule=self._answer)
+
+    @cached_property
+    def gate(self) -> Gate:
+        """Where it listens."""
+        return Gate(rule=self._answer)
 
     def grant(self, what: str) -> datetime:
         """Grant something; gives the time of its end."""

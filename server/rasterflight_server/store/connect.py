@@ -105,7 +105,9 @@ def _profile(name: str) -> "S3CredentialProvider":
         ) from None
 
 
-def _gs(place: Place, options: StorageOptions, client: "ClientConfig", retry: "RetryConfig", *, signed: bool) -> GCSStore:
+def _gs(
+    place: Place, options: StorageOptions, client: "ClientConfig", retry: "RetryConfig", *, signed: bool
+) -> GCSStore:
     return GCSStore(
         place.name,
         config=_given(base_url=options.endpoint, skip_signature=options.anonymous or signed),

@@ -140,6 +140,9 @@ class StorageOptions:
             given = [name for name in names if getattr(self, name)]
             if len(given) > 1:
                 raise _bad(f"{' and '.join(given)} exclude each other", field, "say one way to get in")
+        self._check_values(field)
+
+    def _check_values(self, field: str) -> None:
         for name in ("token_env", "login_env"):
             if not _VARIABLE.fullmatch(getattr(self, name) or name):
                 # Not repeated in the error: it may be the secret itself.
