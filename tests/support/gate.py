@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
@@ -123,8 +123,15 @@ class _Handler(BaseHTTPRequestHandler):
         if self.store is None:
             self.store = HTTPConnection(self.gate.target, timeout=20)
         host = {"host": self.gate.target} if self.gate.own_host else {}
-        self.store.request(asked.method, asked.path, asked.body or None, {**asked.headers, **host})
-        response = self.store.getresponse()
+        words = (asked.method, asked.path, asked.body or None, {**asked.headers, **host})
+        try:
+            self.store.request(*words)
+            response = self.store.getresponse()
+        except (HTTPException, OSError):
+            # The store has closed a connection that was idle.
+            self.store.close()
+            self.store.request(*words)
+            response = self.store.getresponse()
         body = response.read()
         skipped = ("transfer-encoding", "connection", "content-length")
         headers = {name: value for name, value in response.getheaders() if name.lower() not in skipped}
