@@ -1,6 +1,5 @@
 """Collections built from what lies in a real S3 server: files below a prefix, tables by URL and by prefix."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +17,14 @@ SCENE = "LC08_L1TP_013032_20180405"
 
 
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[S3Server]:
-    with S3Server(tmp_path_factory.mktemp("s3")) as server:
-        for path in (data / "landsat8-ny-cog").rglob(f"{SCENE}_B[45].tif"):
-            server.put(OPEN_BUCKET, f"scenes/deep/{path.name}", path.read_bytes())
-        server.put(OPEN_BUCKET, "scenes/readme.txt", b"no raster")
-        for path in (data / "rasteret" / "mixed_records").rglob("*.parquet"):
-            name = path.relative_to(data / "rasteret" / "mixed_records").as_posix()
-            server.put(OPEN_BUCKET, f"seed/{name}", path.read_bytes())
-        yield server
+def s3(s3_server: S3Server, data: Path) -> S3Server:
+    for path in (data / "landsat8-ny-cog").rglob(f"{SCENE}_B[45].tif"):
+        s3_server.put(OPEN_BUCKET, f"scenes/deep/{path.name}", path.read_bytes())
+    s3_server.put(OPEN_BUCKET, "scenes/readme.txt", b"no raster")
+    for path in (data / "rasteret" / "mixed_records").rglob("*.parquet"):
+        name = path.relative_to(data / "rasteret" / "mixed_records").as_posix()
+        s3_server.put(OPEN_BUCKET, f"seed/{name}", path.read_bytes())
+    return s3_server
 
 
 @pytest.fixture

@@ -60,8 +60,8 @@ def direct(source: Path, index: Path, stores: Stores | None = None) -> Iterator[
 
 
 @contextmanager
-def opened(index: Path, stores: Stores | None = None) -> Iterator[Direct]:
-    """Open an index."""
+def opened(index: Path | str, stores: Stores | None = None) -> Iterator[Direct]:
+    """Open an index, by its folder or URL."""
     collection = Collection.open(index, name="files")
     service = Service({"files": collection}, stores=stores, settings=Settings(cache=CacheSettings(memory=0)))
     try:

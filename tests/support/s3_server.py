@@ -19,6 +19,8 @@ from obstore.store import S3Store
 ACCESS_KEY = "tester"
 SECRET_KEY = "secret-of-tester"
 REGION = "us-east-1"
+#: Further access keys of the tester, "tester-0" and so on, all with his secret.
+KEYS = [f"{ACCESS_KEY}-{number}" for number in range(100)]
 #: Anybody may read and list this bucket; all others belong to the tester.
 OPEN_BUCKET = "open"
 _STARTUP_SECONDS = 60
@@ -28,7 +30,7 @@ _IDENTITIES = {
         {"name": "anonymous", "actions": [f"Read:{OPEN_BUCKET}", f"List:{OPEN_BUCKET}"]},
         {
             "name": "tester",
-            "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+            "credentials": [{"accessKey": key, "secretKey": SECRET_KEY} for key in (ACCESS_KEY, *KEYS)],
             "actions": ["Admin", "Read", "Write", "List"],
         },
     ]
@@ -48,7 +50,7 @@ class S3Server:
         (root / "data").mkdir()
         (root / "identities.json").write_text(json.dumps(_IDENTITIES))
         names = [*_PORTS, "s3.port", "s3.port.grpc"]
-        ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        ports = dict(zip(names, free_ports(len(names)), strict=True))
         self.url = f"http://127.0.0.1:{ports['s3.port']}"
         self._log = root / "log"
         command = [
@@ -103,7 +105,8 @@ class S3Server:
         self._process.wait()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback that nobody listens on just now."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [sock.getsockname()[1] for sock in sockets]

@@ -187,7 +187,6 @@ def test_from_the_command_line(tmp_path: Path, data: Path, capsys: pytest.Captur
 
 
 def test_from_python(tmp_path: Path, data: Path) -> None:
-    href = (data / "landsat8-017037-20160503" / "red.tif").as_uri()
-    with StacApi(items(12, href)) as api:
+    with FileServer(data) as files, StacApi(items(12, f"{files.url}/landsat8-017037-20160503/red.tif")) as api:
         report = build_index(api.url, tmp_path / "index", "s2", search={"ids": ["i7", "i2"]})
     assert (report.records, report.failures) == (2, ())

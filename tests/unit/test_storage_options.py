@@ -64,6 +64,8 @@ def test_unknown_names(name: str, hint: str) -> None:
         ({"rewrite": "bucket"}, ".rewrite", "'bucket' is no prefix of URLs"),
         ({"rewrite": "s3://b?x=1"}, ".rewrite", "'s3://b?x=1' is no prefix of URLs"),
         ({"token_env": "eyJhbGciOi.hush-hush"}, ".token_env", "token_env is no name of a variable"),
+        ({"login_env": "us:hush"}, ".login_env", "login_env is no name of a variable"),
+        ({"login_file": "a", "token_file": "b"}, "", "token_file and login_file exclude each other"),
         ({"endpoint": "minio:9000"}, ".endpoint", "the URL cannot be used"),
         ({"endpoint": "https://user:hush@minio"}, ".endpoint", "the URL cannot be used"),
         ({"signing_url": "https://host/token?code=hush"}, ".signing_url", "the URL cannot be used"),
@@ -87,7 +89,12 @@ def test_prefixes_that_are_none(prefix: str) -> None:
     ("prefix", "options", "message", "hint"),
     [
         ("https://host/", {"region": "x"}, "region means nothing for https:// URLs", "it is for s3 and s3a URLs"),
-        ("s3://bucket", {"token_env": "T"}, "token_env means nothing for s3:// URLs", "it is for http and https URLs"),
+        (
+            "s3://bucket",
+            {"token_env": "T"},
+            "token_env means nothing for s3:// URLs",
+            "it is for http and https and gs",
+        ),
         (
             "https://host/",
             {"rewrite": "s3://b/", "account": "a"},

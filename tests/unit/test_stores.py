@@ -101,15 +101,6 @@ class TestKinds:
         assert s3.headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=us/")
         assert gs.headers["x-goog-user-project"] == "ours"
 
-    def test_another_region(self, server: FileServer) -> None:
-        server.faults.status["/buck/d/a b.tif"] = 301
-        error = refused("s3://buck/d/a b.tif", Stores({"s3://": StorageOptions(endpoint=server.url, anonymous=True)}))
-        assert error.code is ErrorCode.SOURCE_NOT_FOUND
-        assert (error.message, error.hint) == (
-            "the bucket of the file is in another region",
-            "say region = ... in the storage options",
-        )
-
     @pytest.mark.parametrize("prefix", ["gs://buck", "az://buck"])
     def test_hints_of_refusals(self, server: FileServer, prefix: str) -> None:
         server.faults.status["/buck/d/a b.tif"] = 403

@@ -274,7 +274,10 @@ class TestOverHttp:
         server.faults.status |= {"/a.tif": 403, "/b.tif": 404}
         report = update_index(tmp_path / "index")
         assert counts(report) == (0, 1, 0, 2, 3)
-        signed = "a signed URL may have run out: index the collection again with fresh ones"
+        signed = (
+            "a signed URL may have run out: index the collection again with fresh ones;"
+            " a host that wants a token gets it by token_file in the storage options"
+        )
         assert sorted(map(str, report.failures)) == [
             f"a/red: the store refuses the file (HTTP 401 or 403) ({signed}); it stays in the index as it was",
             "b/red: the file does not exist (HTTP 404)",
@@ -335,9 +338,10 @@ class TestKindsOfSources:
             return {"type": "Feature", "stac_version": "1.0.0", "id": name, "geometry": None, "properties": when,
                     "links": [], "collection": "s2", "assets": assets}  # fmt: skip
 
+        (files / "my.toml").write_text(f'[[rewrite]]\nfrom = "{files.as_uri()}/"\nto = "{files.as_uri()}/"')
         with StacApi([item(1, "a"), item(5, "b")]) as api:
             search = {"collections": "s2", "datetime": "2024-01-01/2024-01-03"}
-            report = build_index(api.url, files / "index", "x", search=search, assets=["red"])
+            report = build_index(api.url, files / "index", "x", search=search, assets=["red"], config=files / "my.toml")
             assert (report.records, report.bands) == (1, ("red",))
             assert self.saved(files) == {
                 "location": api.url,

@@ -1,5 +1,6 @@
 """The files of a record, by number."""
 
+import os
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
@@ -50,7 +51,7 @@ class AssetsFile:
     manifest
         Manifest of the index.
     absolute
-        Makes of a relative href a path or URL.
+        Makes of an href a path or URL.
     bands
         What the configuration says of bands, by name.
 
@@ -68,7 +69,7 @@ class AssetsFile:
         self._profiles = _profiles(directory / PROFILES)
         self._slots = manifest.slots
         self._crs = [crs.name for crs in manifest.crs]
-        self._from_relative = absolute
+        self._absolute = absolute
         said = [tuple(map(bands.get, slot.bands)) for slot in manifest.slots]
         self._said = [bands if any(bands) else None for bands in said]
         # A profile that files share stays one object, by slot and number.
@@ -121,8 +122,10 @@ class AssetsFile:
             found = self._overridden.setdefault((slot, number), override_profile(self._profiles[number], said))
         return found
 
-    def _absolute(self, href: str) -> str:
-        return href if href.startswith("/") or "://" in href else self._from_relative(href)
+
+def from_folder(folder: Path, href: str) -> str:
+    """Path or URL that an href of a local index means; a relative one starts from the folder that the index lies in."""
+    return href if "://" in href else os.path.join(folder, href)  # noqa: PTH118 - called for each file of a read
 
 
 @lru_cache(maxsize=_GRIDS)

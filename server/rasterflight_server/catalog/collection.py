@@ -1,6 +1,5 @@
 """A collection that is being served: its records, bands and files."""
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -17,7 +16,7 @@ import shapely
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1.read_pb2 import Filter
-from rasterflight_server.catalog.assets import AssetsFile
+from rasterflight_server.catalog.assets import AssetsFile, from_folder
 from rasterflight_server.catalog.configuration import Configuration
 from rasterflight_server.catalog.cql2 import where_condition
 from rasterflight_server.catalog.cql2_columns import Columns
@@ -259,12 +258,12 @@ class Collection:
 
 
 def _locate(path: str, cache: Path | None) -> tuple[Manifest, Path, Callable[[str], str], Configuration]:
-    """The manifest of an index, the folder of its snapshot, what makes relative hrefs absolute, and the configuration."""
+    """The manifest of an index, the folder of its snapshot, what makes hrefs absolute, and the configuration."""
     if is_remote(path):
         return *fetch_index(path, cache or default_cache()), partial(beside, path), fetch_configuration(path)
     directory = Path(path).resolve()
     manifest = Manifest.read(directory)
-    absolute = partial(os.path.join, directory.parent)
+    absolute = partial(from_folder, directory.parent)
     return manifest, directory / manifest.snapshot, absolute, Configuration.read(directory)
 
 

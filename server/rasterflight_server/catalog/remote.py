@@ -23,7 +23,7 @@ from rasterflight_server.catalog.configuration import CONFIGURATION, Configurati
 from rasterflight_server.catalog.format import ASSETS, MANIFEST, PROFILES, RECORDS, TILES
 from rasterflight_server.catalog.manifest import Manifest
 from rasterflight_server.errors import BadIndexError, ConfigError, SourceError
-from rasterflight_server.store import open_source, read_whole
+from rasterflight_server.store import from_elsewhere, is_remote, open_source, read_whole
 
 _FILES: Final = (PROFILES, ASSETS, RECORDS, TILES)
 #: What was fetched: sizes by file name. Written last, so that a folder with it is complete.
@@ -39,7 +39,7 @@ _HINTS: Final = {
     ErrorCode.SOURCE_UNAVAILABLE: "try again later",
 }
 #: Storage options that send a secret of this machine to where the configuration says.
-_SECRETS: Final = frozenset(["token_env", "token_file", "profile"])
+_SECRETS: Final = frozenset(["token_env", "token_file", "login_env", "login_file", "profile", "signing_url", "ca_file"])
 _PART: Final = 8 << 20
 #: Parts that are fetched at a time, and held in memory.
 _TOGETHER: Final = 8
@@ -101,7 +101,7 @@ def fetch_configuration(url: str) -> Configuration:
     Raises
     ------
     ConfigError
-        It cannot be used, or its storage options use secrets of this machine.
+        It cannot be used, its storage options send secrets of this machine elsewhere, or it names files of this machine.
     SourceError
         It cannot be fetched now.
     """
@@ -114,22 +114,46 @@ def fetch_configuration(url: str) -> Configuration:
             return Configuration()
         raise _named(error, name, CONFIGURATION) from None
     found = Configuration.parse(text, f"{CONFIGURATION} of {name!r}")
-    for prefix, options in found.storage.items():
-        for option in _SECRETS & options.keys():
-            raise ConfigError(
-                f'{CONFIGURATION} of {name!r}: storage."{prefix}".{option}: an index behind a URL has no use of the secrets here',
-                field=f'storage."{prefix}".{option}',
-                hint="copy the index to the disk of the server, if you trust it",
-            )
+    _check_remote(found, name)
     return found
 
 
-def beside(url: str, path: str) -> str:
-    """URL of a file whose path is relative to the folder that a directory lies in."""
+def _check_remote(configuration: Configuration, name: str) -> None:
+    """Refuse what would send secrets of this machine to others, or let others name its files."""
+    places = {f"rewrite[{number}].to": rewrite.to for number, rewrite in enumerate(configuration.rewrites)}
+    for prefix, options in configuration.storage.items():
+        told = _SECRETS & options.keys()
+        if "endpoint" in options and not options.get("anonymous"):
+            told |= {"endpoint"}
+        for option in sorted(told):
+            raise _not_from_there(
+                name, f'storage."{prefix}".{option}', "an index behind a URL has no use of the secrets here"
+            )
+        places[f'storage."{prefix}".rewrite'] = str(options.get("rewrite", prefix))
+    for field, place in places.items():
+        if not is_remote(place):
+            raise _not_from_there(name, field, "an index behind a URL names no files of this machine")
+
+
+def _not_from_there(name: str, field: str, why: str) -> ConfigError:
+    return ConfigError(
+        f"{CONFIGURATION} of {name!r}: {field}: {why}",
+        field=field,
+        hint="copy the index to the disk of the server, if you trust it",
+    )
+
+
+def beside(url: str, href: str) -> str:
+    """URL that an href of the index means: a relative one starts from the folder that its directory lies in.
+
+    Of files of this machine, what ``from_elsewhere`` says.
+    """
+    if href.startswith("/") or "://" in href:
+        return from_elsewhere(href)
     parts = urlsplit(url)
     parent = parts.path.rstrip("/").rpartition("/")[0]
     # Keys of buckets are not encoded in URLs; paths of web servers are.
-    path = quote(path) if parts.scheme.lower() in ("http", "https") else path
+    path = quote(href) if parts.scheme.lower() in ("http", "https") else href
     return urlunsplit(parts._replace(path=f"{parent}/{path}"))
 
 

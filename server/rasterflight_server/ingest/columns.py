@@ -23,6 +23,7 @@ from rasterflight_server.ingest.footprint import to_lonlat
 from rasterflight_server.ingest.sources import AssetSource, Failure, Notice, RecordSource
 from rasterflight_server.ingest.stacassets import resolve_href
 from rasterflight_server.ingest.stacgeometry import mend
+from rasterflight_server.store import is_remote
 from rasterflight_server.types.lonlat import HALF_TURN, Box
 
 _EXTENSION, _METADATA = b"ARROW:extension:name", b"ARROW:extension:metadata"
@@ -112,7 +113,7 @@ def hrefs(array: pa.Array, name: str, location: str) -> list[str | None]:
     RequestError
         As ``texts``.
     """
-    return [href if not href or "://" in href else resolve_href(href, location) for href in texts(array, name)]
+    return [href if not href or is_remote(href) else resolve_href(href, location) for href in texts(array, name)]
 
 
 def instants(batch: pa.RecordBatch, name: str | None) -> list[datetime | Flaw | None]:

@@ -1,6 +1,5 @@
 """The rows of an index, with the files of each, in the order in which they lie on disk."""
 
-import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rasterflight_server.catalog.assets import AssetsFile
+from rasterflight_server.catalog.assets import AssetsFile, from_folder
 from rasterflight_server.catalog.format import PROFILES, RECORDS
 from rasterflight_server.catalog.manifest import Manifest
 from rasterflight_server.catalog.profiles import load_profiles
@@ -44,7 +43,7 @@ class IndexRows:
         directory = directory.resolve()
         self.manifest = Manifest.read(directory)
         snapshot = directory / self.manifest.snapshot
-        self._assets = AssetsFile(snapshot, self.manifest, partial(os.path.join, directory.parent), {})
+        self._assets = AssetsFile(snapshot, self.manifest, partial(from_folder, directory.parent), {})
         #: What its files have in common.
         self.profiles: list[Profile] = load_profiles((snapshot / PROFILES).read_bytes())
         try:

@@ -1,7 +1,6 @@
 """The index that is updated: what its rows hold, and what it knows of files."""
 
 import json
-import os
 from collections.abc import Container, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rasterflight_server.catalog.assets import AssetsFile
+from rasterflight_server.catalog.assets import AssetsFile, from_folder
 from rasterflight_server.catalog.format import (
     ASSETS,
     ASSETS_SCHEMA,
@@ -55,7 +54,7 @@ class Previous:
             raise BadIndexError(
                 f"the index {directory.name!r} does not say what it was made from", hint="build the index again"
             )
-        self._assets = AssetsFile(folder, self.manifest, partial(os.path.join, directory.parent), {})
+        self._assets = AssetsFile(folder, self.manifest, partial(from_folder, directory.parent), {})
         self.profiles = load_profiles((folder / PROFILES).read_bytes())
         #: All files, in ``ASSET_SCHEMA``.
         self.assets = _numbered(_mapped(folder / ASSETS), len(self.manifest.slots))

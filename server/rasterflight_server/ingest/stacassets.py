@@ -19,6 +19,7 @@ from rasterflight_server.ingest.jsonvalues import mapping, number, numbers, sequ
 from rasterflight_server.ingest.sentinel2 import reflectance
 from rasterflight_server.ingest.sources import AssetSource, BandHint
 from rasterflight_server.ingest.stacbands import read_bands
+from rasterflight_server.store import from_elsewhere, is_remote
 
 _SUFFIXES: Final = (".tif", ".tiff")
 #: What shows or describes the data is not the data; the role "data" overrules.
@@ -101,19 +102,19 @@ def resolve_href(href: str, location: str) -> str:
     """Path or URL that the href of an asset means, also as GDAL spells them."""
     for prefix, plain in _GDAL_PREFIXES.items():
         if href.startswith(prefix):
-            return plain + href.removeprefix(prefix)
+            return resolve(plain + href.removeprefix(prefix), location)
     return resolve(href, location)
 
 
 def resolve(href: str, location: str) -> str:
-    """Path or URL that an href means in a document from ``location``."""
-    if "://" in href:
-        return href
-    scheme, separator, rest = location.partition("://")
-    if separator:
+    """Path or URL that an href means in a document from ``location``; of what ``from_elsewhere`` says of documents of others."""
+    if not is_remote(location):
+        return href if "://" in href else normpath(_folder(location) / href)
+    if "://" not in href:
+        scheme, _, rest = location.partition("://")
         # Of schemes that it does not know, urljoin would not join anything.
-        return scheme + urljoin(f"http://{rest}", href).removeprefix("http")
-    return normpath(_folder(location) / href)
+        href = scheme + urljoin(f"http://{rest}", href).removeprefix("http")
+    return from_elsewhere(href)
 
 
 @lru_cache(maxsize=256)

@@ -5,7 +5,6 @@ are made and ended by gRPC, which leaves pyproj's objects with contexts that are
 """
 
 import math
-import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,19 +19,13 @@ from pyproj.exceptions import CRSError
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
+from rasterflight_server.plan.crsfiles import names_file, uses_file
 
 #: Longitude, latitude in degrees: the CRS of footprints and of GeoJSON.
 LONLAT = "OGC:CRS84"
 
 #: Less than this, in percent, and a code may stand for another datum than the definition.
 _SURE = 90
-
-#: Where a definition names a file, PROJ opens it: grids, and lists of definitions.
-_FILE = re.compile(
-    r"""grids\s*=\s*(?!@null(?:[\s"]|$)) | \b(?:file|catalog)\s*= | \binit\s*=\s*(?!(?:epsg|esri|ogc|iau2000):\w+)
-    | parameterfile | "value"\s*:\s*\"""",
-    re.IGNORECASE | re.VERBOSE,
-)
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -57,14 +50,17 @@ def parse_crs(text: str, field: str) -> Definition:
     Raises
     ------
     RequestError
-        CRS_REQUIRED: nothing was written, or nothing that PROJ knows.
+        CRS_REQUIRED: nothing was written, or nothing that PROJ knows. BAD_REQUEST: it names a file, which PROJ would open.
     """
     hint = 'pass a CRS such as "EPSG:32618", or "OGC:CRS84" for longitude and latitude'
     if not text:
         raise RequestError(ErrorCode.CRS_REQUIRED, "the coordinates come without a CRS", field=field, hint=hint)
-    if _FILE.search(text):
+    if names_file(text) or _uses_file(text):
         raise RequestError(
-            ErrorCode.CRS_REQUIRED, f"{text[:100]!r} names a file, and files are not opened", field=field, hint=hint
+            ErrorCode.BAD_REQUEST,
+            "a CRS may not name files, such as grids of shifts",
+            field=field,
+            hint="give its code instead: PROJ finds the grids that it has for it by itself",
         )
     definition = _define(text)
     if definition is None:
@@ -120,6 +116,15 @@ def in_degrees(crs: str) -> bool:
 def transform_points(coordinates: npt.NDArray[np.float64], source: str, target: str) -> npt.NDArray[np.float64]:
     """Transform coordinates, shape (n, 2); what the target cannot express becomes infinite."""
     return coordinates if same_crs(source, target) else _transform(coordinates, source, target)
+
+
+@lru_cache(maxsize=1024)
+@_in_proj_thread
+def _uses_file(text: str) -> bool:
+    try:
+        return uses_file(_crs(text).to_json_dict())
+    except CRSError:
+        return False
 
 
 @lru_cache(maxsize=1024)

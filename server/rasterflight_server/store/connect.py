@@ -1,9 +1,9 @@
 """Connections to stores, made as their options say."""
 
-import os
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
@@ -22,15 +22,20 @@ if TYPE_CHECKING:
     Connection = AzureStore | GCSStore | HTTPStore | S3Store
 
 _CONNECT_SECONDS: Final = 4.0
+#: obstore asks a provider again five minutes before the end, and then at most ten times a second: boto3 keeps credentials itself,
+#: and knows better when they end.
+_PROFILE_TTL: Final = timedelta(minutes=5)
 
 
-def connect(place: Place, options: StorageOptions, token: str | None, *, retries: int = 0) -> "Connection":
+def connect(place: Place, options: StorageOptions, authorization: str | None, *, retries: int = 0) -> "Connection":
     """Make the connections to a store, which all its files share; safe to use from many threads.
+
+    Redirects are followed to http and https alone; credentials go to no other host.
 
     Parameters
     ----------
-    token
-        Bearer token, see ``read_token``.
+    authorization
+        See ``read_authorization``.
     retries
         How often the connections themselves ask again after 408, 429, 5xx and resets. Reads do better, see ``Tries``: they notice
         when nobody waits any more, and what is wrong with an answer.
@@ -40,66 +45,48 @@ def connect(place: Place, options: StorageOptions, token: str | None, *, retries
     SourceError
         SOURCE_FORBIDDEN or SOURCE_NOT_FOUND: the options and the URL do not make a store.
     """
-    secret, url = (token is not None, place.name) if place.kind == "http" else (not options.anonymous, options.endpoint)
+    http = place.kind == "http"
+    secret, url = (authorization is not None, place.name) if http else (not options.anonymous, options.endpoint)
     if secret and url is not None and not options.allow_http and not url.lower().startswith("https://"):
         raise unencrypted()
+    client = _client(options, authorization, allow_http=http)
+    retry = _retry(retries)
     try:
         match place.kind:
             case "http":
-                return _http(place, options, token, retries)
+                return HTTPStore(place.name, client_options=client, retry_config=retry)
             case "s3":
-                return _s3(place, options, retries)
+                return _s3(place, options, client, retry)
             case "gs":
-                return _gs(place, options, retries)
+                return _gs(place, options, client, retry, signed=authorization is not None)
             case "az":
-                return _azure(place, options, retries)
-    except (BaseError, ValueError):
+                return _azure(place, options, client, retry)
+    except (BaseError, ValueError) as error:
+        if "CA certificates" in str(error):
+            raise _no_way_in(
+                "the machine of the server has no certificates to trust",
+                "install its package ca-certificates, or say ca_file = ... in the storage options",
+            ) from None
         raise unusable() from None
 
 
-def read_token(options: StorageOptions) -> str | None:
-    """The bearer token that options point to, as it is now.
-
-    Raises
-    ------
-    SourceError
-        SOURCE_FORBIDDEN: there is none.
-    """
-    if options.token_env is not None:
-        token = os.environ.get(options.token_env, "").strip()
-        where = f"the environment variable {options.token_env}"
-    elif options.token_file is not None:
-        try:
-            token = Path(options.token_file).expanduser().read_text().strip()
-        except (OSError, ValueError):
-            token = ""
-        where = "the token file"
-    else:
-        return None
-    if not token.isprintable() or not token:
-        raise _no_way_in(f"{where} holds no token for the store of the file", "the operator of the server can mend it")
-    return token
-
-
-def _http(place: Place, options: StorageOptions, token: str | None, retries: int) -> HTTPStore:
-    client = _client(options, allow_http=True)
-    if token is not None:
-        client["default_headers"] = {"Authorization": f"Bearer {token}"}
-    return HTTPStore(place.name, client_options=client, retry_config=_retry(retries))
-
-
-def _s3(place: Place, options: StorageOptions, retries: int) -> S3Store:
+def _s3(place: Place, options: StorageOptions, client: "ClientConfig", retry: "RetryConfig") -> S3Store:
+    endpoint = options.endpoint
+    if options.virtual_hosted and endpoint is not None:
+        parts = urlsplit(endpoint.rstrip("/"))
+        endpoint = parts._replace(netloc=f"{place.name}.{parts.netloc}").geturl()
     return S3Store(
         place.name,
         config=_given(
             region=options.region,
-            endpoint=options.endpoint,
+            endpoint=endpoint,
+            virtual_hosted_style_request=options.virtual_hosted,
             skip_signature=options.anonymous,
             request_payer=options.requester_pays,
         ),
         credential_provider=_profile(options.profile) if options.profile is not None else None,
-        client_options=_client(options),
-        retry_config=_retry(retries),
+        client_options=client,
+        retry_config=retry,
     )
 
 
@@ -111,33 +98,32 @@ def _profile(name: str) -> "S3CredentialProvider":
     except ImportError:
         raise _no_way_in("profiles of the AWS configuration need boto3", 'pip install "rasterflight[aws]"') from None
     try:
-        return Boto3CredentialProvider(boto3.Session(profile_name=name))
+        return Boto3CredentialProvider(boto3.Session(profile_name=name), ttl=_PROFILE_TTL)
     except (BotoCoreError, ValueError):
         raise _no_way_in(
             f"the AWS configuration has no usable profile {name!r}", "see: aws configure list-profiles"
         ) from None
 
 
-def _gs(place: Place, options: StorageOptions, retries: int) -> GCSStore:
-    client = _client(options)
-    if options.billing_project is not None:
-        client["default_headers"] = {"x-goog-user-project": options.billing_project}
+def _gs(
+    place: Place, options: StorageOptions, client: "ClientConfig", retry: "RetryConfig", *, signed: bool
+) -> GCSStore:
     return GCSStore(
         place.name,
-        config=_given(base_url=options.endpoint, skip_signature=options.anonymous),
+        config=_given(base_url=options.endpoint, skip_signature=options.anonymous or signed),
         client_options=client,
-        retry_config=_retry(retries),
+        retry_config=retry,
     )
 
 
-def _azure(place: Place, options: StorageOptions, retries: int) -> AzureStore:
+def _azure(place: Place, options: StorageOptions, client: "ClientConfig", retry: "RetryConfig") -> AzureStore:
     signed = options.signing is not None
     return AzureStore(
         place.name,
         config=_given(account_name=place.account, endpoint=options.endpoint, skip_signature=options.anonymous),
         credential_provider=SasTokens(options.signing_url, place.account, place.name) if signed else None,
-        client_options=_client(options),
-        retry_config=_retry(retries),
+        client_options=client,
+        retry_config=retry,
     )
 
 
@@ -146,14 +132,26 @@ def _given(**config: str | bool | None) -> Any:
     return {name: value for name, value in config.items() if value}
 
 
-def _client(options: StorageOptions, *, allow_http: bool = False) -> "ClientConfig":
+def _client(options: StorageOptions, authorization: str | None, *, allow_http: bool) -> "ClientConfig":
     patience = options.patience
-    return {
+    client: ClientConfig = {
         "allow_http": allow_http or options.allow_http or options.anonymous,
         "connect_timeout": timedelta(seconds=min(_CONNECT_SECONDS, patience.timeout)),
         "read_timeout": timedelta(seconds=patience.timeout),
         "timeout": timedelta(seconds=patience.whole_timeout),
     }
+    headers = {"Authorization": authorization, "x-goog-user-project": options.billing_project}
+    if any(headers.values()):
+        client["default_headers"] = {name: value for name, value in headers.items() if value is not None}
+    if options.ca_file is not None:
+        try:
+            client["root_certificate"] = Path(options.ca_file).expanduser().read_bytes()
+        except OSError as error:
+            raise _no_way_in(
+                f"the ca_file of the storage options cannot be read: {error.strerror}",
+                "the operator of the server can mend it",
+            ) from None
+    return client
 
 
 def _retry(retries: int) -> "RetryConfig":

@@ -15,7 +15,7 @@ Signing = Literal["planetary-computer"]
 
 #: Of each, at most one.
 _ALTERNATIVES: Final = (
-    ("anonymous", "profile", "signing", "token_env", "token_file"),
+    ("anonymous", "profile", "signing", "token_env", "token_file", "login_env", "login_file"),
     ("anonymous", "requester_pays", "billing_project"),
 )
 #: What a value has to be, by the type of the field.
@@ -30,7 +30,7 @@ _VARIABLE: Final = re.compile("[A-Za-z_][A-Za-z0-9_]{0,49}")
 _SECRET: Final = ("secret", "password", "access_key", "account_key", "session_token", "sas")
 _IN_ENVIRONMENT: Final = (
     "secrets do not belong into a configuration: set the variables that the store's own tools know"
-    " (AWS_SECRET_ACCESS_KEY, AZURE_STORAGE_ACCOUNT_KEY, GOOGLE_APPLICATION_CREDENTIALS), or use profile, token_env, token_file"
+    " (AWS_SECRET_ACCESS_KEY, AZURE_STORAGE_ACCOUNT_KEY, GOOGLE_APPLICATION_CREDENTIALS), or use profile, token_env, token_file, login_env, login_file"
 )
 
 
@@ -49,6 +49,12 @@ class StorageOptions:
 
     endpoint: str | None = None
     """URL of the service where it is not the store's own: MinIO, Ceph, R2, emulators. For Azure it includes the account."""
+
+    virtual_hosted: bool = False
+    """s3: the bucket is part of the name of the host, as some services want it: ``https://BUCKET.HOST/key``. AWS itself takes both."""
+
+    ca_file: str | None = None
+    """File with certificates (PEM) that are trusted besides those of the machine."""
 
     account: str | None = None
     """az, abfs: the storage account, where the URL does not name it."""
@@ -72,14 +78,21 @@ class StorageOptions:
     """Where they are fetched; account and container are appended."""
 
     token_env: str | None = None
-    """https: environment variable with a bearer token, for hosts such as Earthdata."""
+    """https, gs: environment variable with a bearer token, for hosts such as Earthdata."""
 
     token_file: str | None = None
-    """https: file with a bearer token; read again when it changes."""
+    """https, gs: file with a bearer token. Each request sends what is in it by then, so it may be replaced while a read runs."""
+
+    login_env: str | None = None
+    """https: environment variable with USER:PASSWORD, for hosts with basic authentication."""
+
+    login_file: str | None = None
+    """https: file with USER:PASSWORD, looked at as ``token_file``."""
 
     rewrite: str | None = None
     """Prefix that takes the place of this one, so that ``https://BUCKET.s3.amazonaws.com/`` is read as ``s3://BUCKET/``. The
-    options of the new prefix apply; where it has none, these."""
+    options of the new prefix apply; where it has none, these. A prefix ``file:///folder/`` stands for files of this machine that a
+    catalog, or an index, from elsewhere names: they are read only if this says where they are."""
 
     retries: int = PATIENCE.retries
     """How often a range is asked for again when the store fails; see ``Patience``."""
@@ -127,9 +140,13 @@ class StorageOptions:
             given = [name for name in names if getattr(self, name)]
             if len(given) > 1:
                 raise _bad(f"{' and '.join(given)} exclude each other", field, "say one way to get in")
-        if self.token_env is not None and not _VARIABLE.fullmatch(self.token_env):
-            # Not repeated in the error: it may be the token.
-            raise _bad("token_env is no name of a variable", f"{field}.token_env", "for example EARTHDATA_TOKEN")
+        self._check_values(field)
+
+    def _check_values(self, field: str) -> None:
+        for name in ("token_env", "login_env"):
+            if not _VARIABLE.fullmatch(getattr(self, name) or name):
+                # Not repeated in the error: it may be the secret itself.
+                raise _bad(f"{name} is no name of a variable", f"{field}.{name}", "for example EARTHDATA_TOKEN")
         if not 0 <= self.retries <= _MOST_RETRIES:
             raise _bad(f"retries is {self.retries}", f"{field}.retries", f"0 to {_MOST_RETRIES} can be")
         if not 0 < self.timeout <= _LONGEST_TIMEOUT:

@@ -24,6 +24,8 @@ KINDS: Final[dict[str, Kind]] = {
     "abfs": "az",
     "abfss": "az",
 }
+#: Scheme of local files that are named by what came from elsewhere: they are not opened. Paths without ".." follow.
+FOREIGN: Final = "foreign"
 _AZURE_HOST: Final = ".blob.core.windows.net"
 
 

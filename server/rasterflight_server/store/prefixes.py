@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
 from rasterflight_server.store.options import StorageOptions
-from rasterflight_server.store.places import KINDS
+from rasterflight_server.store.places import FOREIGN, KINDS, unusable
 
 NO_OPTIONS: Final = StorageOptions()
 #: Kinds of stores that an option means something for; the others hold for all.
@@ -16,11 +16,14 @@ _MEANT_FOR: Final = {
     "region": ("s3",),
     "profile": ("s3",),
     "requester_pays": ("s3",),
+    "virtual_hosted": ("s3",),
     "billing_project": ("gs",),
     "account": ("az",),
     "signing": ("az", "http"),
-    "token_env": ("http",),
-    "token_file": ("http",),
+    "token_env": ("http", "gs"),
+    "token_file": ("http", "gs"),
+    "login_env": ("http",),
+    "login_file": ("http",),
     "endpoint": ("s3", "gs", "az"),
 }
 
@@ -37,13 +40,19 @@ class Prefixes:
     def __init__(self, options: Mapping[str, StorageOptions]) -> None:
         for prefix, chosen in options.items():
             _check(prefix, chosen)
-        self._options = {normal(prefix): chosen for prefix, chosen in options.items()}
+        self._options = {_key(prefix): chosen for prefix, chosen in options.items()}
         for chosen in options.values():
             if chosen.rewrite is not None and self._chosen(normal(chosen.rewrite))[1] is NO_OPTIONS:
                 self._options[normal(chosen.rewrite)] = replace(chosen, rewrite=None)
 
     def resolve(self, href: str) -> tuple[str, StorageOptions]:
-        """The URL that is read in place of another, and its options."""
+        """The URL that is read in place of another, and its options.
+
+        Raises
+        ------
+        SourceError
+            SOURCE_NOT_FOUND: it would lead out of the folder that takes the place of another.
+        """
         url = normal(href)
         prefix, options = self._chosen(url)
         if options.rewrite is None:
@@ -52,6 +61,10 @@ class Prefixes:
         if url.startswith("http") and not options.rewrite.startswith("http"):
             # Keys of buckets are not percent-encoded, and have no query.
             rest = unquote(rest.partition("?")[0])
+        if normal(options.rewrite).startswith("file://"):
+            if ".." in rest.split("/"):
+                raise unusable()
+            rest = quote(rest)
         url = normal(f"{options.rewrite.rstrip('/')}/{rest}")
         return url, self._chosen(url)[1]
 
@@ -75,8 +88,16 @@ def normal(url: str) -> str:
     return f"{scheme}://{rest}"
 
 
+def _key(prefix: str) -> str:
+    """A folder of this machine that is rewritten stands for what others call so: own files need no leave."""
+    url = normal(prefix)
+    return f"{FOREIGN}{url.removeprefix('file')}" if url.startswith("file://") else url
+
+
 def _check(prefix: str, options: StorageOptions) -> None:
     field = f'storage."{prefix}"'
+    if normal(prefix).startswith("file://") and options == StorageOptions(rewrite=options.rewrite or ""):
+        return
     if prefix.partition("://")[0].lower() not in KINDS or "://" not in prefix:
         raise RequestError(
             ErrorCode.BAD_REQUEST,

@@ -8,7 +8,9 @@ from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedErr
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import SourceError
 from rasterflight_server.store.options import StorageOptions
-from rasterflight_server.store.places import Kind
+from rasterflight_server.store.places import Place
+from rasterflight_server.store.reasons import named, untrusted, way_in
+from rasterflight_server.store.regions import elsewhere
 
 #: What obstore raises.
 StoreErrors: Final = (BaseError, OSError, ValueError)
@@ -46,13 +48,18 @@ def is_busy(error: Exception) -> bool:
     return status(error) == _TOO_MANY or any(word in str(error) for word in _BUSY)
 
 
-def explain(error: Exception, kind: Kind, options: StorageOptions) -> SourceError:
-    """What to tell the caller; nothing of the error's own words."""
+def explain(error: Exception, place: Place, options: StorageOptions) -> SourceError:
+    """What to tell the caller; of the error's own words nothing but codes that are known."""
     text, code = str(error), status(error)
     refused = isinstance(error, FileNotFoundError | PermissionDeniedError)
-    no_grant = None if refused else _no_grant(text)
-    if no_grant is not None:
-        return no_grant
+    found = (
+        (None if refused else _no_grant(text, place, options))
+        or untrusted(text, place)
+        or elsewhere(text, place, options)
+        or named(text, place, options)
+    )
+    if found is not None:
+        return found
     if isinstance(error, FileNotFoundError) or code == 404:  # noqa: PLR2004
         missing = "bucket of the file" if any(word in text for word in _NO_BUCKET) else "file"
         return SourceError(ErrorCode.SOURCE_NOT_FOUND, f"the {missing} does not exist (HTTP 404)")
@@ -60,13 +67,7 @@ def explain(error: Exception, kind: Kind, options: StorageOptions) -> SourceErro
         return SourceError(
             ErrorCode.SOURCE_FORBIDDEN,
             "the store refuses the file (HTTP 401 or 403)",
-            hint=_way_in(kind, options),
-        )
-    if kind == "s3" and "redirect without LOCATION" in text:
-        return SourceError(
-            ErrorCode.SOURCE_NOT_FOUND,
-            "the bucket of the file is in another region",
-            hint="say region = ... in the storage options",
+            hint=way_in(place, options),
         )
     return _no_answer(error, text)
 
@@ -110,7 +111,7 @@ def unencrypted() -> SourceError:
     )
 
 
-def _no_grant(text: str) -> SourceError | None:
+def _no_grant(text: str, place: Place, options: StorageOptions) -> SourceError | None:
     """Error for credentials that were not to be had or to be sent, if it was that."""
     if any(path in text for path in _METADATA):
         return SourceError(
@@ -118,23 +119,14 @@ def _no_grant(text: str) -> SourceError | None:
             "the server has no credentials for the store of the file",
             hint="set them in its environment, or say anonymous = true in the storage options if the bucket is public",
         )
-    if "BadScheme" in text:
+    # Web servers are reached by http too: what they redirect to is neither http nor https.
+    if "BadScheme" in text and place.kind != "http":
         return unencrypted()
     if "credential provider" in text:
+        check = f"see what says: aws sts get-caller-identity --profile {options.profile}"
         return SourceError(
-            ErrorCode.SOURCE_UNAVAILABLE, "no access to the file was to be had from the service that grants it"
+            ErrorCode.SOURCE_UNAVAILABLE,
+            "no access to the file was to be had from the service that grants it",
+            hint="" if options.profile is None else check,
         )
     return None
-
-
-def _way_in(kind: Kind, options: StorageOptions) -> str:
-    if options.token_env is not None or options.token_file is not None:
-        return "the token that the server has for the store may have run out"
-    if kind == "http":
-        return "a signed URL may have run out: index the collection again with fresh ones"
-    if options.anonymous:
-        return "give the server credentials, and leave anonymous out of the storage options"
-    payer = {"s3": " or requester_pays = true", "gs": " or billing_project"}.get(kind, "")
-    return (
-        f"check the credentials of the server; a public bucket may want anonymous = true{payer} in the storage options"
-    )

@@ -1,5 +1,6 @@
 """Files in remote stores, by range requests."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -7,7 +8,7 @@ import obstore
 
 from rasterflight_server.errors import SourceError
 from rasterflight_server.store.options import StorageOptions
-from rasterflight_server.store.places import Kind
+from rasterflight_server.store.places import Place
 from rasterflight_server.store.refusals import (
     StoreErrors,
     compressed,
@@ -32,13 +33,13 @@ class RemoteSource:
 
     Parameters
     ----------
-    store
-        Connections that many files share, see ``connect``.
+    connection
+        Gives connections that many files share, see ``connect``; called for each request.
     key
         Of the file in the store.
     expected
         What the index knows; every response is held against it.
-    kind, options
+    place, options
         What the store is, for the words of errors.
     tries
         How often requests are made that fail.
@@ -48,18 +49,18 @@ class RemoteSource:
 
     def __init__(
         self,
-        store: Any,
+        connection: Callable[[], Any],
         key: str,
         expected: Identity | None = None,
         *,
-        kind: Kind,
+        place: Place,
         options: StorageOptions,
         tries: Tries,
     ) -> None:
-        self._store = store
+        self._connection = connection
         self._key = key
         self._expected = expected
-        self._kind: Kind = kind
+        self._place = place
         self._options = options
         self._tries = tries
         self._identity: Identity | None = None
@@ -87,7 +88,7 @@ class RemoteSource:
 
     def _get(self, offset: int, length: int) -> tuple[memoryview, Identity]:
         try:
-            response = obstore.get(self._store, self._key, options={"range": (offset, offset + length)})
+            response = obstore.get(self._connection(), self._key, options={"range": (offset, offset + length)})
             identity = self._seen(response.meta)
             data = memoryview(response.bytes())
         except StoreErrors as error:
@@ -109,7 +110,7 @@ class RemoteSource:
 
     def _head(self) -> Identity:
         try:
-            meta = obstore.head(self._store, self._key)
+            meta = obstore.head(self._connection(), self._key)
         except StoreErrors as error:
             raise self._failure(error) from None
         return self._seen(meta)
@@ -127,7 +128,7 @@ class RemoteSource:
         return identity
 
     def _failure(self, error: Exception) -> FailedTryError | SourceError:
-        explained = explain(error, self._kind, self._options)
+        explained = explain(error, self._place, self._options)
         if worth_another_try(error, explained):
             return FailedTryError(explained, busy=is_busy(error))
         return explained

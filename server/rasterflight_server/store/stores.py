@@ -1,8 +1,8 @@
 """The stores that a process reads from, and the options by which it reaches them."""
 
 import threading
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
@@ -10,12 +10,13 @@ import obstore
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import SourceError
+from rasterflight_server.store.authorization import read_authorization
 from rasterflight_server.store.cached import CachedSource, cache_name, identifies
-from rasterflight_server.store.connect import connect, read_token
+from rasterflight_server.store.connect import connect
 from rasterflight_server.store.diskcache import DiskCache
 from rasterflight_server.store.local import LocalSource
 from rasterflight_server.store.options import StorageOptions
-from rasterflight_server.store.places import KINDS, Place, locate, unusable
+from rasterflight_server.store.places import FOREIGN, KINDS, Place, locate, unusable
 from rasterflight_server.store.prefixes import Prefixes
 from rasterflight_server.store.refusals import StoreErrors, explain
 from rasterflight_server.store.remote import RemoteSource, identity_of
@@ -90,11 +91,11 @@ class Stores:
         url, options = self._prefixes.resolve(href)
         if url.startswith("file://"):
             return LocalSource(unquote(urlsplit(url).path), expected)
-        place, key, store = self._reach(url, options)
+        place, key, connection = self._reach(url, options)
         if place.kind != "http" and (not key or key.endswith("/")):
             raise unusable()
         tries = Tries(options.patience, telemetry, stop)
-        source = RemoteSource(store, key, expected, kind=place.kind, options=options, tries=tries)
+        source = RemoteSource(connection, key, expected, place=place, options=options, tries=tries)
         if self._cache is None or expected is None or not identifies(expected):
             return source
         return CachedSource(source, cache_name(place, key, options.endpoint), expected, self._cache)
@@ -118,26 +119,34 @@ class Stores:
             As ``open``; SOURCE_NOT_FOUND also where the URL is not in a bucket.
         """
         url, options = self._prefixes.resolve(url)
-        place, prefix, store = self._reach(url, options, retries=options.retries)
+        place, prefix, connection = self._reach(url, options, retries=options.retries)
         if place.kind == "http":
             raise SourceError(
                 ErrorCode.SOURCE_NOT_FOUND,
                 "files behind http:// and https:// cannot be listed",
                 hint="those of s3://, gs:// and az:// can: a rewrite in the storage options makes one of the other",
             )
-        pages = obstore.list(store, prefix.rstrip("/") or None, chunk_size=_PAGE)
+        pages = obstore.list(connection(), prefix.rstrip("/") or None, chunk_size=_PAGE)
         while True:
             try:
                 page = next(pages, ())
             except StoreErrors as error:
-                raise explain(error, place.kind, options) from None
+                raise explain(error, place, options) from None
             if not page:
                 return
             for meta in page:
                 yield place.url(url, meta["path"]), identity_of(meta)
 
-    def _reach(self, url: str, options: StorageOptions, *, retries: int = 0) -> "tuple[Place, str, Connection]":
+    def _reach(
+        self, url: str, options: StorageOptions, *, retries: int = 0
+    ) -> "tuple[Place, str, Callable[[], Connection]]":
         scheme = url.partition("://")[0]
+        if scheme == FOREIGN:
+            raise SourceError(
+                ErrorCode.SOURCE_FORBIDDEN,
+                "what comes from elsewhere may not name files of this machine",
+                hint="copy the catalog or the index to this machine, if you trust it",
+            )
         if scheme not in KINDS:
             raise SourceError(
                 ErrorCode.SOURCE_NOT_FOUND,
@@ -145,4 +154,8 @@ class Stores:
                 hint="local paths, file://, http(s)://, s3://, gs://, az:// and abfs:// can",
             )
         place, key = locate(url, options)
-        return place, key, self._connect(place, options, read_token(options), retries=retries)
+        return place, key, partial(self._connection, place, options, retries)
+
+    def _connection(self, place: Place, options: StorageOptions, retries: int) -> "Connection":
+        """Connections with the authorization as it is now: a file with a token may have been replaced since the last request."""
+        return self._connect(place, options, read_authorization(options), retries=retries)
