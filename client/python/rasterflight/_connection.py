@@ -14,6 +14,7 @@ from pyarrow import flight, ipc
 
 from rasterflight._failures import translated
 from rasterflight._requests import compression_value
+from rasterflight._trace import trace_headers
 from rasterflight.errors import ProtocolError
 from rasterflight_protocol import pack
 from rasterflight_protocol.v1.plan_pb2 import Upload
@@ -171,7 +172,8 @@ class Connection:
     def _options(self, timeout: float | None = None, *, aligned: bool = True) -> Any:
         # gRPC hands out buffers at odd addresses; NumPy is slower on them, and C code may assume alignment
         reading = ipc.IpcReadOptions(ensure_alignment=ipc.Alignment.At64Byte if aligned else ipc.Alignment.Any)
-        return flight.FlightCallOptions(timeout=self.seconds(timeout), headers=self._headers, read_options=reading)
+        headers = [*self._headers, *trace_headers()]
+        return flight.FlightCallOptions(timeout=self.seconds(timeout), headers=headers, read_options=reading)
 
 
 def json_object(data: bytes, url: str, *, having: Iterable[str] = ()) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import pyarrow.flight as fl
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import ServiceError
 from rasterflight_server.flight.boundary import flight_error
+from rasterflight_server.flight.observe.observer import Observer
+from rasterflight_server.flight.observe.tally import CALL, Tally
 from rasterflight_server.types.caller import ANONYMOUS, Caller
 
 REQUEST_ID_HEADER = "x-request-id"
@@ -19,37 +21,55 @@ _USABLE_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 class Call(fl.ServerMiddleware):
     """One call."""
 
-    def __init__(self, request_id: str, caller: Caller) -> None:
+    def __init__(self, request_id: str, caller: Caller, tally: Tally, observer: Observer) -> None:
         self.request_id = request_id
         self.caller = caller
+        self.tally = tally
+        self._observer = observer
 
     def sending_headers(self) -> dict[str, str]:
         """Tell the caller the id, so that both logs can be laid side by side."""
         return {REQUEST_ID_HEADER: self.request_id}
 
+    def call_completed(self, exception: Exception | None) -> None:
+        """Tell of the call."""
+        self._observer.end(self.tally, exception)
+
 
 class CallFactory(fl.ServerMiddlewareFactory):
-    """Gives each call an id (the caller's own, when it sent one) and refuses calls while the server drains."""
+    """Gives each call an id (the caller's own, when it sent one) and refuses calls while the server drains.
 
-    NAME = "call"
+    Parameters
+    ----------
+    observer
+        Told of each call, also of those that are refused.
+    """
 
-    def __init__(self) -> None:
+    NAME = CALL
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
         self._draining = threading.Event()
 
     def drain(self) -> None:
         """Refuse calls from now on."""
         self._draining.set()
 
-    def start_call(self, info: fl.CallInfo, headers: dict[str, list[str]]) -> Call:  # noqa: ARG002 - Flight's signature
+    def start_call(self, info: fl.CallInfo, headers: dict[str, list[str]]) -> Call:
         """Begin a call."""
         sent = headers.get(REQUEST_ID_HEADER, [""])[0]
         request_id = sent if _USABLE_ID.fullmatch(sent) else uuid.uuid4().hex
+        caller = _caller(headers.get("authorization", []))
+        tally = self._observer.begin(info.method, request_id, headers)
         if self._draining.is_set():
             draining = ServiceError(
                 ErrorCode.DRAINING, "the server is shutting down", hint="try again, or try another server"
             )
+            tally.failed(draining.code)
+            self._observer.end(tally)
             raise flight_error(draining, request_id)
-        return Call(request_id, _caller(headers.get("authorization", [])))
+        tally.made_by(caller.name)
+        return Call(request_id, caller, tally, self._observer)
 
 
 def request_id(context: fl.ServerCallContext) -> str:

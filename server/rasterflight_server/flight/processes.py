@@ -3,6 +3,7 @@
 Each is a server as ``serve`` runs it, on a socket of its own; ``forward`` hands every connection to one of them.
 """
 
+import contextlib
 import logging
 import os
 import queue
@@ -14,12 +15,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from rasterflight_server.flight.forward import Forwarder
 from rasterflight_server.flight.listen import Listen
+from rasterflight_server.flight.observe.connections import connections_to
+from rasterflight_server.flight.observe.figures import Seen
+from rasterflight_server.flight.observe.ports import open_ports
+from rasterflight_server.flight.observe.team import FIGURES, TeamFigures, answer
+from rasterflight_server.flight.readiness import Readiness
 from rasterflight_server.settings import Settings
 from rasterflight_server.settings.write import write
 
@@ -32,6 +39,7 @@ _LONGEST_PAUSE: Final = 30.0
 _LASTING_SECONDS: Final = 60.0
 #: When it ends so many times in a row without lasting, all are ended.
 _MOST_STARTS: Final = 6
+_LOOK_UP_SECONDS: Final = 0.5
 #: What a process may take beyond the grace.
 _END_SECONDS: Final = 10.0
 
@@ -70,9 +78,14 @@ def serve_processes(settings: Settings, *, lifeline: bool = False) -> int:
     sockets = [folder / str(number) for number in range(1, workers + 1)]
     try:
         with listen.bind() as listener:
-            address = listen.at(0 if listen.path else listener.getsockname()[1])
-            return _Team(arguments, sockets, settings.server.grace).run(
-                Forwarder(listener, sockets), address, lifeline=lifeline
+            port = 0 if listen.path else listener.getsockname()[1]
+            readiness = Readiness()
+            figures = TeamFigures([path.with_suffix(FIGURES) for path in sockets])
+            answer(folder / "figures", figures)
+            seen = Seen(figures, partial(connections_to, port, listen.path))
+            open_ports(settings.observe, readiness, settings.collections, seen)
+            return _Team(arguments, sockets, settings.server.grace, readiness).run(
+                Forwarder(listener, sockets), listen.at(port), lifeline=lifeline
             )
     finally:
         listen.remove()
@@ -82,7 +95,7 @@ def serve_processes(settings: Settings, *, lifeline: bool = False) -> int:
 class _Team:
     """The processes, and what happens to them."""
 
-    def __init__(self, options: Sequence[str], sockets: Sequence[Path], grace: float) -> None:
+    def __init__(self, options: Sequence[str], sockets: Sequence[Path], grace: float, readiness: Readiness) -> None:
         self._ending = threading.Event()
         #: What to do: the number of a signal, or None to give up.
         self._told: queue.SimpleQueue[int | None] = queue.SimpleQueue()
@@ -90,6 +103,7 @@ class _Team:
             _Worker([*options, f"--listen=grpc+unix://{path}"], path.name, self._ending, self._told) for path in sockets
         ]
         self._grace = grace
+        self._readiness = readiness
 
     def run(self, forwarder: Forwarder, address: str, *, lifeline: bool) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -104,8 +118,16 @@ class _Team:
             threading.Thread(target=self._on_end_of_input, daemon=True, name="lifeline").start()
         forwarder.start()
         print(f"listening on {address}", flush=True)  # noqa: T201 - those who start the server wait for it
-        told = self._told.get()
+        self._readiness.serve()
+        told = self._next_told()
+        self._readiness.drain()
         return self._end(told or signal.SIGTERM, self._grace) or int(told is None)
+
+    def _next_told(self) -> int | None:
+        while True:
+            # A signal that another thread received wakes nobody who waits: look up now and then.
+            with contextlib.suppress(queue.Empty):
+                return self._told.get(timeout=_LOOK_UP_SECONDS)
 
     def _start_others(self) -> Sequence[bool]:
         others = self._workers[1:]

@@ -9,11 +9,18 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from types import FrameType
 
 from rasterflight_server.flight.arenas import limit_arenas
 from rasterflight_server.flight.indexes import Indexes
 from rasterflight_server.flight.listen import Listen
+from rasterflight_server.flight.observe.connections import connections_to
+from rasterflight_server.flight.observe.figures import Figures, Seen
+from rasterflight_server.flight.observe.observer import Observer
+from rasterflight_server.flight.observe.ports import open_ports
+from rasterflight_server.flight.observe.team import FIGURES, answer
+from rasterflight_server.flight.readiness import Readiness
 from rasterflight_server.flight.runtime import Runtime
 from rasterflight_server.flight.server import FlightServer
 from rasterflight_server.flight.service import Service
@@ -23,6 +30,8 @@ from rasterflight_server.telemetry import Telemetry
 
 _log = logging.getLogger("rasterflight_server")
 
+#: A signal that another thread of the process received wakes nobody who waits: look up now and then.
+_LOOK_UP_SECONDS = 0.5
 #: How long gRPC may take to close after the last stream ended.
 _CLOSE_SECONDS = 2.0
 
@@ -49,6 +58,10 @@ def serve(settings: Settings, runtime: Runtime = Runtime()) -> None:  # noqa: B0
     limit_arenas()
     listen = Listen.parse(settings.server.listen)
     telemetry = Telemetry()
+    observer = Observer.of(settings.observe, telemetry)
+    readiness, seen = Readiness(), Seen()
+    if runtime.crew.folder is None:
+        open_ports(settings.observe, readiness, settings.collections, seen)
     indexes = Indexes(settings.collections, settings.cache.indexes, _disk_cache(settings.cache, telemetry))
     opened = indexes.open_all()
     service = Service(
@@ -63,7 +76,11 @@ def serve(settings: Settings, runtime: Runtime = Runtime()) -> None:  # noqa: B0
     gc.collect()
     gc.freeze()
     listen.check_free()
-    server = FlightServer(service)
+    server = FlightServer(service, observer)
+    seen.figures = partial(Figures.of, service)
+    seen.connections = partial(connections_to, server.port, listen.path)
+    if runtime.crew.folder is not None and listen.path is not None:
+        answer(listen.path.with_suffix(FIGURES), seen.figures)
     ending = _Ending(settings.server.grace)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ending.on_signal)
@@ -72,8 +89,12 @@ def serve(settings: Settings, runtime: Runtime = Runtime()) -> None:  # noqa: B0
     if runtime.lifeline:
         threading.Thread(target=ending.on_end_of_input, daemon=True, name="lifeline").start()
     print(f"listening on {listen.at(server.port)}", flush=True)  # noqa: T201 - those who start the server wait for it
-    ending.event.wait()
+    readiness.serve()
+    while not ending.event.wait(_LOOK_UP_SECONDS):
+        continue
+    readiness.drain()
     _drain(server, service, ending.grace)
+    observer.close()
     listen.remove()
     if runtime.lifeline and listen.path is not None:
         with contextlib.suppress(OSError):

@@ -13,13 +13,18 @@ from rasterflight_protocol.v1.plan_pb2 import Plan, Progress
 from rasterflight_protocol.v1.read_pb2 import LAYOUT_RECORDS, ReadRequest
 from rasterflight_server.catalog import Collection
 from rasterflight_server.encode.chips import plan_schema
+from rasterflight_server.encode.outlines import OutlinesStream
 from rasterflight_server.encode.points import plan_schema as points_plan_schema
+from rasterflight_server.encode.pointstream import PointsStream
 from rasterflight_server.encode.records import RecordsStream
+from rasterflight_server.encode.stream import ChipsStream
 from rasterflight_server.errors import RequestError
 from rasterflight_server.flight.actions import ACTIONS, run_action
 from rasterflight_server.flight.boundary import guard
 from rasterflight_server.flight.calls import CallFactory, caller, request_id
 from rasterflight_server.flight.exchange import PointsExchange
+from rasterflight_server.flight.observe.observer import Observer
+from rasterflight_server.flight.observe.tally import tally_of
 from rasterflight_server.flight.service import Service, is_outlines, is_records, shard_requests
 from rasterflight_server.flight.summary import summary
 from rasterflight_server.flight.uploads import receive_areas
@@ -39,10 +44,12 @@ class FlightServer(fl.FlightServerBase):
     ----------
     service
         What to serve; its settings say where.
+    observer
+        Told of each call; None: calls are counted.
     """
 
-    def __init__(self, service: Service) -> None:
-        self.calls = CallFactory()
+    def __init__(self, service: Service, observer: Observer | None = None) -> None:
+        self.calls = CallFactory(observer or Observer(service.telemetry))
         self.service = service
         super().__init__(service.settings.server.listen, middleware={CallFactory.NAME: self.calls})
 
@@ -56,13 +63,18 @@ class FlightServer(fl.FlightServerBase):
         """Plan a read (command: a ticket), or describe a collection (path: its name)."""
         with guard(context, request_id(context)):
             if descriptor.descriptor_type == fl.DescriptorType.PATH:
-                return self._collection_info(self.service.collection(_collection_name(descriptor)))
-            request, collection = self.service.request(descriptor.command, caller(context))
+                described = self.service.collection(_collection_name(descriptor))
+                tally_of(context).collection = described.name
+                return self._collection_info(described)
+            request, collection = self._asked(context, descriptor.command)
             if is_records(request):
-                return self._records_info(collection, request, descriptor)
-            if request.points is not None:
-                return _points_info(collection, request, descriptor)
-            return _chips_info(self.service.planned(collection, request), descriptor)
+                info = self._records_info(collection, request, descriptor)
+            elif request.points is not None:
+                info = _points_info(collection, request, descriptor)
+            else:
+                info = _chips_info(self.service.planned(collection, request), descriptor)
+            tally_of(context).planned()
+            return info
 
     def get_schema(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.SchemaResult:
         """The schema alone of what ``get_flight_info`` describes."""
@@ -72,19 +84,26 @@ class FlightServer(fl.FlightServerBase):
         """Stream the rows that a ticket asks for."""
         call = request_id(context)
         with guard(context, call):
-            request, collection = self.service.request(ticket.ticket, caller(context))
-            with self.service.streams.enter(context, request) as running:
+            request, collection = self._asked(context, ticket.ticket)
+            tally = tally_of(context)
+            with tally.waiting():
+                entered = self.service.streams.enter(context, request)
+            with entered as running:
+                stream: RecordsStream | ChipsStream | PointsStream | OutlinesStream
                 if is_records(request):
-                    records = RecordsStream(collection, request)
-                    batches = self._send_records(context, call, records)
-                    return fl.GeneratorStream(records.schema, running.of(batches), options=_writing(request))
-                stream = self.service.pixels(collection, request, running.place)
-                sent = self._send(context, call, stream.batches(running.terms.check))
-                return fl.GeneratorStream(stream.schema, running.of(sent), options=_writing(request))
+                    stream = records = RecordsStream(collection, request)
+                    running.of(self._send_records(context, call, records))
+                else:
+                    stream = pixels = self.service.pixels(collection, request, running.place, tally)
+                    running.of(self._send(context, call, pixels.batches(running.terms.check)))
+                tally.planned()
+                tally.streams()
+                return fl.GeneratorStream(stream.schema, running, options=_writing(request))
 
     def do_action(self, context: fl.ServerCallContext, action: fl.Action) -> Iterator[bytes]:
         """Run an action; see ``list_actions``."""
         with guard(context, request_id(context)):
+            tally_of(context).action = action.type if action.type in ACTIONS else ""
             return iter([run_action(self.service, action.type, action.body.to_pybytes(), caller(context))])
 
     def list_actions(self, context: fl.ServerCallContext) -> list[tuple[str, str]]:  # noqa: ARG002 - Flight's signature
@@ -112,9 +131,12 @@ class FlightServer(fl.FlightServerBase):
         """Take points, and give values; see ``PointsExchange``."""
         call = request_id(context)
         with guard(context, call):
-            request, collection = self.service.request(descriptor.command or b"", caller(context))
-            with closing(self.service.streams.enter(context, request)) as running:
-                exchange = PointsExchange(self.service, collection, request, running.place)
+            request, collection = self._asked(context, descriptor.command or b"")
+            tally = tally_of(context)
+            with tally.waiting():
+                entered = self.service.streams.enter(context, request)
+            with closing(entered) as running:
+                exchange = PointsExchange(self.service, collection, request, running.place, tally)
                 writer.begin(exchange.schema, options=_writing(request))
                 for batch, progress in running.of(self._send(context, call, exchange.batches(reader, running.terms))):
                     writer.write_with_metadata(batch, progress)
@@ -122,19 +144,26 @@ class FlightServer(fl.FlightServerBase):
     def _send(
         self, context: fl.ServerCallContext, call: str, batches: Generator[tuple[pa.RecordBatch, Progress]]
     ) -> Generator[tuple[pa.RecordBatch, pa.Buffer]]:
-        with guard(context, call), self.service.streaming(), closing(batches):
+        tally = tally_of(context)
+        with guard(context, call), tally.streaming(), closing(batches):
             for batch, progress in batches:
-                self.service.sent(batch)
+                tally.sent(batch)
                 yield batch, pa.py_buffer(progress.SerializeToString())
                 del batch
 
     def _send_records(
         self, context: fl.ServerCallContext, call: str, records: RecordsStream
     ) -> Generator[pa.RecordBatch]:
-        with guard(context, call), self.service.streaming():
+        tally = tally_of(context)
+        with guard(context, call), tally.streaming():
             for batch in records.batches():
-                self.service.sent(batch)
+                tally.sent(batch)
                 yield batch
+
+    def _asked(self, context: fl.ServerCallContext, ticket: bytes) -> tuple[Request, Collection]:
+        request, collection = self.service.request(ticket, caller(context))
+        tally_of(context).asks(ticket, collection.name, request.layout)
+        return request, collection
 
     def _collection_info(self, collection: Collection) -> fl.FlightInfo:
         request = ReadRequest(collection=collection.name, layout=LAYOUT_RECORDS)
