@@ -34,7 +34,7 @@ def test_what_is_fetched_is_counted_to_the_caller_whose_stream_asked(folder: Pat
             request = reads.request("a")
             who.asks(b"ticket", "files", LAYOUT_CHIPS)
             with who.streaming():
-                for batch, _ in reads.service.chips(reads.collection, request, who).batches(lambda: None):
+                for batch, _ in reads.service.chips(reads.collection, request, meter=who).batches(lambda: None):
                     who.sent(batch)
         callers = telemetry.callers()
         assert callers["one"]["tiles_decoded"] == 2 * callers["other"]["tiles_decoded"] > 0
