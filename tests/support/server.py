@@ -83,6 +83,10 @@ class ServerProcess:
         """What the server wrote to standard error."""
         return self._log.read_text()
 
+    def port(self, name: str) -> str:
+        """``HOST:PORT`` of the port ``health`` or ``http``."""
+        return next(line.split()[-1] for line in self.log.splitlines() if f" {name} on " in line)
+
     def rss(self) -> int:
         """Resident memory in bytes."""
         return int(psutil.Process(self.process.pid).memory_info().rss)

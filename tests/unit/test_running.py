@@ -13,6 +13,8 @@ from rasterflight_server.encode.budget import StreamBudget
 from rasterflight_server.errors import ServiceError
 from rasterflight_server.flight.admission import Admission
 from rasterflight_server.flight.calls import Call
+from rasterflight_server.flight.observe.observer import Observer
+from rasterflight_server.flight.observe.tally import Tally
 from rasterflight_server.flight.running import Running, Terms
 from rasterflight_server.settings import LimitSettings
 from rasterflight_server.telemetry import Telemetry
@@ -26,7 +28,8 @@ class Context:
 
     def get_middleware(self, name: str) -> Call:
         gate: Any = None
-        return Call("request", gate, ())
+        tally = Tally(Telemetry(), "DoGet", "request", None)
+        return Call("request", gate, (), tally=tally, observer=Observer(Telemetry()))
 
     def peer(self) -> str:
         return "ipv4:127.0.0.1:1"

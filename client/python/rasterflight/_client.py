@@ -89,6 +89,25 @@ class Client:
         """
         return json_object(b"".join(self._connection.action("healthcheck")), self.url)
 
+    def stats(self) -> dict[str, Any]:
+        """Ask the server what it has counted since it was started.
+
+        Returns
+        -------
+        dict
+            Counters (``streams`` that run, ``rows``, ``bytes_sent``, ``requests``, ``cache_hits`` ...); ``calls``: method -> code ->
+            number; ``durations``: what -> ``count`` and ``seconds``; ``callers``: name -> counters; ``collections``: name -> snapshot.
+
+        Raises
+        ------
+        ServerUnavailableError
+            No server answers.
+        AccessError
+            The server tells it to its operators only.
+        """
+        keys = ("streams", "processes", "collections", "cache_bytes")
+        return json_object(b"".join(self._connection.action("stats")), self.url, having=keys)
+
     def close(self) -> None:
         """Close the connection; running streams end with it."""
         self._connection.close()

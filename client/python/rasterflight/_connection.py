@@ -17,6 +17,7 @@ from rasterflight._deadline import Deadline
 from rasterflight._failures import translated
 from rasterflight._requests import compression_value
 from rasterflight._retries import DEFAULT_RETRIES, Attempts, Retries
+from rasterflight._trace import trace_headers
 from rasterflight.errors import ProtocolError, RasterflightError
 from rasterflight_protocol import pack
 from rasterflight_protocol.v1.plan_pb2 import Upload
@@ -219,9 +220,8 @@ class Connection:
     def _options(self, timeout: float | None = None, *, aligned: bool = True) -> Any:
         # gRPC hands out buffers at odd addresses; NumPy is slower on them, and C code may assume alignment
         reading = ipc.IpcReadOptions(ensure_alignment=ipc.Alignment.At64Byte if aligned else ipc.Alignment.Any)
-        return flight.FlightCallOptions(
-            timeout=self.seconds(timeout), headers=self._credentials.headers(), read_options=reading
-        )
+        headers = [*self._credentials.headers(), *trace_headers()]
+        return flight.FlightCallOptions(timeout=self.seconds(timeout), headers=headers, read_options=reading)
 
 
 def json_object(data: bytes, url: str, *, having: Iterable[str] = ()) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The command line: look at collections, and read them into files."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +13,12 @@ from rasterflight._grids import Resampling
 from rasterflight._output import WRITERS, check_output
 from rasterflight._pointfiles import check_samples_output, read_points, write_samples
 from rasterflight._requests import Compression
+from rasterflight._top import top
 from rasterflight._vectors import read_areas
 from rasterflight.errors import RasterflightError
 
 _FAILED = 1
+_LONGEST_INTERVAL = 3600
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         ("plan", _plan, "say what a read would do, without reading pixels"),
         ("read", _read, "read pixels into a file"),
         ("sample", _sample, "read the pixels at points into a file"),
+        ("top", _top, "show what the server does, as it does it; q or Ctrl-C ends it"),
     ):
         command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
         command.set_defaults(run=run)
@@ -66,12 +70,14 @@ def _parser() -> argparse.ArgumentParser:
             type=_name_and_directory,
             help="start a private server for this index instead (repeatable)",
         )
-        if run is not _ls:
+        if run not in (_ls, _top):
             command.add_argument("name", metavar="NAME", help="collection")
         if run in (_plan, _read):
             _add_read_options(command)
         if run is _sample:
             _add_sample_options(command)
+        if run is _top:
+            _add_top_options(command)
         if run in (_read, _sample):
             command.add_argument("--on-error", choices=("raise", "skip"), default="raise", help="when a record fails")
             kinds = ", ".join(WRITERS) if run is _read else ".csv, .parquet"
@@ -111,6 +117,12 @@ def _add_sample_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--neighbourhood", choices=("off", "always", "if_center_nodata"), default="off")
     command.add_argument("--masked", action="store_true", help="null where invalid")
+
+
+def _add_top_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--interval", type=_seconds, default=2.0, metavar="SECONDS", help="between two looks (2)")
+    command.add_argument("--once", action="store_true", help="show it one time only, after one interval")
+    command.add_argument("--json", action="store_true", help="a line of JSON each time")
 
 
 def _add_common_options(command: argparse.ArgumentParser) -> None:
@@ -181,6 +193,11 @@ def _sample(client: Client, options: argparse.Namespace) -> None:
     )
 
 
+def _top(client: Client, options: argparse.Namespace) -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        top(client, interval=options.interval, once=options.once, as_json=options.json)
+
+
 def _keywords(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "geometries": options.bbox if options.geometries is None else read_areas(Path(options.geometries)),
@@ -209,6 +226,16 @@ def _comma_separated(text: str) -> list[str]:
     if not names:
         raise argparse.ArgumentTypeError("expected one name or several, separated by commas")
     return names
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _LONGEST_INTERVAL:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
 
 
 def _bbox(text: str) -> tuple[float, ...]:

@@ -19,6 +19,7 @@ from rasterflight_server.plan.validity import invalid
 from rasterflight_server.read.gather import Gathered, Layer, gather
 from rasterflight_server.read.outcome import Outcome
 from rasterflight_server.read.workers import Workers
+from rasterflight_server.telemetry import Meter
 from rasterflight_server.types import Asset
 
 Pixels = npt.NDArray[Any]
@@ -71,9 +72,12 @@ class Sampler:
         What is asked for.
     workers
         Who reads.
+    meter
+        Counts what is read.
     """
 
-    def __init__(self, request: Request, points: Points, workers: Workers) -> None:
+    def __init__(self, request: Request, points: Points, workers: Workers, meter: Meter) -> None:
+        self.meter = meter
         self._request = request
         self._points = points
         self._workers = workers

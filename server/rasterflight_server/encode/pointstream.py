@@ -15,6 +15,7 @@ from rasterflight_server.encode.pointsamples import BandSamples, CutSamples, Sam
 from rasterflight_server.errors import ServiceError, SourceError
 from rasterflight_server.plan.pointplan import PointCut, PointPlan
 from rasterflight_server.read.workers import REMOTE_REQUESTS, Workers
+from rasterflight_server.telemetry import Meter
 
 #: Records are read ahead by so many bytes of pixels, and by so many requests, at the most.
 _AHEAD_BYTES = 32 << 20
@@ -36,13 +37,15 @@ class PointsStream:
         Who reads.
     budget
         Shared by all streams of the process.
+    meter
+        Counts what is read; that of the workers if None.
     """
 
-    def __init__(self, plan: PointPlan, workers: Workers, budget: StreamBudget) -> None:
+    def __init__(self, plan: PointPlan, workers: Workers, budget: StreamBudget, meter: Meter | None = None) -> None:
         self.schema: pa.Schema = plan_schema(plan)
         self._plan = plan
         self._budget = budget
-        self._sampler = Sampler(plan.request, plan.points, workers)
+        self._sampler = Sampler(plan.request, plan.points, workers, workers.meter if meter is None else meter)
 
     def batches(self, check: Callable[[], None]) -> Generator[tuple[pa.RecordBatch, Progress]]:
         """Read; closing the iterator at any point frees everything.

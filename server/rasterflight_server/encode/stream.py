@@ -24,6 +24,7 @@ from rasterflight_server.plan.warpedcut import WarpedCut
 from rasterflight_server.read.reader import RETAINED_BYTES, Pending, Reader
 from rasterflight_server.read.tiling import tiles_under
 from rasterflight_server.read.workers import Workers
+from rasterflight_server.telemetry import Meter
 from rasterflight_server.types import Level
 
 #: One stream works ahead by this many bytes of pixels at the most.
@@ -58,15 +59,17 @@ class ChipsStream:
         Who reads.
     budget
         Shared by all streams of the process.
+    meter
+        Counts what is read; that of the workers if None.
     """
 
-    def __init__(self, plan: ReadPlan, workers: Workers, budget: StreamBudget) -> None:
+    def __init__(self, plan: ReadPlan, workers: Workers, budget: StreamBudget, meter: Meter | None = None) -> None:
         self.schema: pa.Schema = plan_schema(plan)
         self._plan = plan
         self._budget = budget
         self._batches_ahead = LOOKAHEAD_BYTES // plan.request.batch_bytes
         # What is larger would push out all that others use, and then itself.
-        self._reader = Reader(workers, keep=2 * plan.nbytes <= workers.cache.limit)
+        self._reader = Reader(workers, keep=2 * plan.nbytes <= workers.cache.limit, meter=meter)
         areas = plan.request.areas
         self._masks = None if areas is None else Masks(areas, all_touched=plan.request.all_touched)
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
+from rasterflight_server.flight.observe.team import figures_of_all
 from rasterflight_server.flight.service import Service
 from rasterflight_server.types.caller import Caller
 
@@ -79,9 +80,16 @@ def _refresh(service: Service, body: bytes, caller: Caller) -> dict[str, object]
 
 
 def _stats(service: Service, _body: bytes, caller: Caller) -> dict[str, object]:
-    about = {"process": os.getpid(), "processes": service.crew.size}
-    counted = {**service.telemetry.snapshot(), **service.workers.cache.counts(), **service.uploads.counts()}
-    return {**counted, **about, "collections": _snapshots(service, caller)}
+    figures = figures_of_all(service)
+    return {
+        **figures.counts,
+        "process": os.getpid(),
+        "processes": service.crew.size,
+        "calls": figures.calls(),
+        "durations": figures.totals(),
+        "callers": figures.callers,
+        "collections": _snapshots(service, caller),
+    }
 
 
 def _drop_upload(service: Service, body: bytes, caller: Caller) -> dict[str, object]:
@@ -100,7 +108,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Service, bytes, Caller], dict[str, objec
     ),
     "healthcheck": ("status (ok, draining), version, and the snapshot of each collection, as JSON", _healthcheck),
     "stats": (
-        "counters of streams, requests, bytes, tiles, cache, uploads; snapshots of collections; of the process that answers, as JSON",
+        "counters of streams, requests, bytes, tiles, cache, uploads, calls and callers; snapshots of collections, as JSON",
         _stats,
     ),
     "upload.drop": ("forget areas that went up by DoPut; the body is the id of the upload", _drop_upload),

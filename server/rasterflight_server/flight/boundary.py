@@ -15,6 +15,7 @@ import pyarrow.flight as fl
 from rasterflight_protocol import ERROR_TRAILER, ErrorCode
 from rasterflight_protocol.v1.error_pb2 import ErrorDetail
 from rasterflight_server.errors import ServiceError
+from rasterflight_server.flight.observe.tally import tally_of
 
 _log = logging.getLogger("rasterflight_server")
 
@@ -69,7 +70,8 @@ def without_traceback(error: fl.FlightError) -> Exception:
 
 @contextmanager
 def guard(context: fl.ServerCallContext, request_id: str) -> Iterator[None]:
-    """Let nothing but Flight errors out, and put the detail into the trailers too."""
+    """Let nothing but Flight errors out, put the detail into the trailers too, and tell the tally of the call."""
+    tally_of(context).answers(context)
     try:
         yield
     except (fl.FlightError, GeneratorExit):
@@ -83,5 +85,6 @@ def guard(context: fl.ServerCallContext, request_id: str) -> Iterator[None]:
 
 
 def _told(context: fl.ServerCallContext, error: ServiceError, request_id: str) -> fl.FlightError:
+    tally_of(context).failed(error.code)
     context.add_trailer(ERROR_TRAILER, error_detail(error, request_id).SerializeToString())
     return flight_error(error, request_id)

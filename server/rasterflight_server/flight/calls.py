@@ -12,6 +12,8 @@ from rasterflight_server.flight.identity import credentials
 from rasterflight_server.flight.identity.gate import Gate
 from rasterflight_server.flight.identity.peers import address_of
 from rasterflight_server.flight.life import Life
+from rasterflight_server.flight.observe.observer import Observer
+from rasterflight_server.flight.observe.tally import CALL, Tally
 from rasterflight_server.types.caller import ANONYMOUS, Caller
 
 REQUEST_ID_HEADER = "x-request-id"
@@ -21,10 +23,21 @@ _USABLE_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 class Call(fl.ServerMiddleware):
     """One call."""
 
-    def __init__(self, request_id: str, gate: Gate, authorization: Sequence[str], welcome: str | None = None) -> None:
+    def __init__(
+        self,
+        request_id: str,
+        gate: Gate,
+        authorization: Sequence[str],
+        *,
+        tally: Tally,
+        observer: Observer,
+        welcome: str | None = None,
+    ) -> None:
         self.request_id = request_id
         #: Nobody yet: ``identify`` finds out, as soon as it is known where the call comes from.
         self.caller = ANONYMOUS
+        self.tally = tally
+        self._observer = observer
         self._gate = gate
         self._authorization = authorization
         self._identified = False
@@ -34,6 +47,7 @@ class Call(fl.ServerMiddleware):
         """Who makes the call; raises as ``Gate.identify``."""
         if not self._identified:
             self.caller = self._gate.identify(self._authorization, context.peer(), context.peer_identity())
+            self.tally.made_by(self.caller.name)
             self._identified = True
         return self.caller
 
@@ -41,6 +55,10 @@ class Call(fl.ServerMiddleware):
         """Tell the caller the id, so that both logs can be laid side by side; and after a handshake, what to send from now on."""
         token = {} if self._welcome is None else {credentials.HEADER: f"Bearer {self._welcome}"}
         return {REQUEST_ID_HEADER: self.request_id, **token}
+
+    def call_completed(self, exception: Exception | None) -> None:
+        """Tell of the call."""
+        self._observer.end(self.tally, exception)
 
 
 class CallFactory(fl.ServerMiddlewareFactory):
@@ -54,27 +72,34 @@ class CallFactory(fl.ServerMiddlewareFactory):
         Who is let in.
     life
         Whether calls are taken.
+    observer
+        Told of each call, also of those that are refused.
     """
 
-    NAME = "call"
+    NAME = CALL
 
-    def __init__(self, gate: Gate, life: Life) -> None:
+    def __init__(self, gate: Gate, life: Life, observer: Observer) -> None:
         self._gate = gate
         self._life = life
+        self._observer = observer
 
     def start_call(self, info: fl.CallInfo, headers: dict[str, list[str]]) -> Call:
         """Begin a call."""
         sent = headers.get(REQUEST_ID_HEADER, [""])[0]
         request_id = sent if _USABLE_ID.fullmatch(sent) else uuid.uuid4().hex
         authorization = headers.get(credentials.HEADER, [])
+        tally = self._observer.begin(info.method, request_id, headers)
         try:
             if info.method != fl.FlightMethod.DO_ACTION:
                 self._life.check_open()
             # Arrow shows the handshake itself nothing of the call.
             shaking = info.method == fl.FlightMethod.HANDSHAKE
-            return Call(request_id, self._gate, authorization, self._gate.welcome(authorization) if shaking else None)
+            welcome = self._gate.welcome(authorization) if shaking else None
         except ServiceError as error:
+            tally.failed(error.code)
+            self._observer.end(tally)
             raise flight_error(error, request_id) from None
+        return Call(request_id, self._gate, authorization, tally=tally, observer=self._observer, welcome=welcome)
 
 
 def request_id(context: fl.ServerCallContext) -> str:

@@ -17,6 +17,11 @@ class Crew:
     #: Where they find each other's uploads.
     folder: Path | None = None
 
+    @property
+    def figures(self) -> Path | None:
+        """Socket of the one who knows the figures of all of them."""
+        return None if self.folder is None else self.folder.parent / "figures"
+
     def stream_budget(self) -> StreamBudget:
         """What the streams of one process may hold."""
         return StreamBudget(SENDING_BYTES // self.size, AHEAD_BYTES // self.size)

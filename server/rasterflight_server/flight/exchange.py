@@ -20,6 +20,7 @@ from rasterflight_server.flight.service import Service
 from rasterflight_server.plan.points import Points, check_bands
 from rasterflight_server.plan.request import Request
 from rasterflight_server.plan.start import Start
+from rasterflight_server.telemetry import Meter
 
 
 class PointsExchange:
@@ -33,6 +34,8 @@ class PointsExchange:
         What is asked for; the points of the request have no coordinates.
     place
         Of the stream of answers.
+    meter
+        Counts what is read.
 
     Raises
     ------
@@ -40,7 +43,7 @@ class PointsExchange:
         The request is not one for the points layout, or has coordinates; a band or filter does not fit the collection.
     """
 
-    def __init__(self, service: Service, collection: Collection, request: Request, place: Place) -> None:
+    def __init__(self, service: Service, collection: Collection, request: Request, place: Place, meter: Meter) -> None:
         if request.points is None:
             raise RequestError(
                 ErrorCode.BAD_REQUEST,
@@ -59,6 +62,7 @@ class PointsExchange:
         self._collection = collection
         self._request = request
         self._place = place
+        self._meter = meter
         self._points: Points = request.points
         #: Of the batches that come out.
         self.schema: pa.Schema = service.points(collection, request, place).schema
@@ -84,7 +88,8 @@ class PointsExchange:
             start = Start(points=start.points + len(points), nbytes=progress.bytes_done)
 
     def _stream(self, points: Points, start: Start) -> PointsStream:
-        return self._service.points(self._collection, replace(self._request, points=points, start=start), self._place)
+        request = replace(self._request, points=points, start=start)
+        return self._service.points(self._collection, request, self._place, self._meter)
 
 
 def _incoming(reader: fl.MetadataRecordBatchReader, terms: Terms) -> Iterator[pa.RecordBatch]:

@@ -14,12 +14,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from rasterflight_server.flight.entrance import check_reach
 from rasterflight_server.flight.forward import Forwarder
 from rasterflight_server.flight.listen import Listen
+from rasterflight_server.flight.observe.connections import connections_to
+from rasterflight_server.flight.observe.figures import Seen
+from rasterflight_server.flight.observe.ports import open_ports
+from rasterflight_server.flight.observe.team import FIGURES, TeamFigures, answer
+from rasterflight_server.flight.readiness import Readiness
 from rasterflight_server.flight.signals import take_signals
 from rasterflight_server.settings import Settings
 from rasterflight_server.settings.write import write
@@ -72,11 +78,16 @@ def serve_processes(settings: Settings, *, lifeline: bool = False) -> int:
     sockets = [folder / str(number) for number in range(1, workers + 1)]
     try:
         with listen.bind() as listener:
-            address = listen.at(0 if listen.path else listener.getsockname()[1])
+            port = 0 if listen.path else listener.getsockname()[1]
+            readiness = Readiness()
+            figures = TeamFigures([path.with_suffix(FIGURES) for path in sockets])
+            answer(folder / "figures", figures)
+            seen = Seen(figures, partial(connections_to, port, listen.path))
+            open_ports(settings.observe, readiness, settings.collections, seen)
             # What comes is passed on as it is: encrypted, where it is.
             scheme = "grpc+tls+unix" if listen.encrypted else "grpc+unix"
-            return _Team(arguments, sockets, scheme, settings.server.grace).run(
-                Forwarder(listener, sockets), address, lifeline=lifeline
+            return _Team(arguments, sockets, scheme, settings.server.grace, readiness).run(
+                Forwarder(listener, sockets), listen.at(port), lifeline=lifeline
             )
     finally:
         listen.remove()
@@ -86,7 +97,9 @@ def serve_processes(settings: Settings, *, lifeline: bool = False) -> int:
 class _Team:
     """The processes, and what happens to them."""
 
-    def __init__(self, options: Sequence[str], sockets: Sequence[Path], scheme: str, grace: float) -> None:
+    def __init__(
+        self, options: Sequence[str], sockets: Sequence[Path], scheme: str, grace: float, readiness: Readiness
+    ) -> None:
         self._ending = threading.Event()
         #: What to do: the number of a signal, or None to give up.
         self._told: queue.SimpleQueue[int | None] = queue.SimpleQueue()
@@ -94,6 +107,7 @@ class _Team:
             _Worker([*options, f"--listen={scheme}://{path}"], path.name, self._ending, self._told) for path in sockets
         ]
         self._grace = grace
+        self._readiness = readiness
 
     def run(self, forwarder: Forwarder, address: str, *, lifeline: bool) -> int:
         take_signals({signal.SIGTERM: self._told.put, signal.SIGINT: self._told.put, signal.SIGHUP: self._on_hangup})
@@ -106,7 +120,9 @@ class _Team:
             threading.Thread(target=self._on_end_of_input, daemon=True, name="lifeline").start()
         forwarder.start()
         print(f"listening on {address}", flush=True)  # noqa: T201 - those who start the server wait for it
+        self._readiness.serve()
         told = self._told.get()
+        self._readiness.drain()
         return self._end(told or signal.SIGTERM, self._grace) or int(told is None)
 
     def _start_others(self) -> Sequence[bool]:

@@ -8,11 +8,18 @@ import shutil
 import signal
 import sys
 import threading
+from functools import partial
 
 from rasterflight_server.flight.arenas import limit_arenas
 from rasterflight_server.flight.entrance import Entrance
 from rasterflight_server.flight.indexes import Indexes
 from rasterflight_server.flight.life import Life
+from rasterflight_server.flight.observe.connections import connections_to
+from rasterflight_server.flight.observe.figures import Figures, Seen
+from rasterflight_server.flight.observe.observer import Observer
+from rasterflight_server.flight.observe.ports import open_ports
+from rasterflight_server.flight.observe.team import FIGURES, answer
+from rasterflight_server.flight.readiness import Readiness
 from rasterflight_server.flight.runtime import Runtime
 from rasterflight_server.flight.server import FlightServer
 from rasterflight_server.flight.service import Service
@@ -53,6 +60,10 @@ def serve(settings: Settings, runtime: Runtime = Runtime()) -> None:  # noqa: B0
     entrance = Entrance.open(settings)
     listen = entrance.listen
     telemetry = Telemetry()
+    observer = Observer.of(settings.observe, telemetry)
+    readiness, seen = Readiness(), Seen()
+    if runtime.crew.folder is None:
+        open_ports(settings.observe, readiness, settings.collections, seen)
     indexes = Indexes(settings.collections, settings.cache.indexes, _disk_cache(settings.cache, telemetry))
     opened = indexes.open_all()
     service = Service(
@@ -67,7 +78,11 @@ def serve(settings: Settings, runtime: Runtime = Runtime()) -> None:  # noqa: B0
     gc.collect()
     gc.freeze()
     listen.check_free()
-    server = FlightServer(service, entrance)
+    server = FlightServer(service, entrance, observer)
+    seen.figures = partial(Figures.of, service)
+    seen.connections = partial(connections_to, server.port, listen.path)
+    if runtime.crew.folder is not None and listen.path is not None:
+        answer(listen.path.with_suffix(FIGURES), seen.figures)
     ending = _Ending(settings.server.grace)
     take_signals(
         {
@@ -80,9 +95,12 @@ def serve(settings: Settings, runtime: Runtime = Runtime()) -> None:  # noqa: B0
     if runtime.lifeline:
         threading.Thread(target=ending.on_end_of_input, daemon=True, name="lifeline").start()
     print(f"listening on {listen.at(server.port)}", flush=True)  # noqa: T201 - those who start the server wait for it
+    service.life.on_drain(readiness.drain)
+    readiness.serve()
     ending.event.wait()
     _drain(server, service.life, ending.grace)
     service.workers.close()
+    observer.close()
     listen.remove()
     if runtime.lifeline and listen.path is not None:
         with contextlib.suppress(OSError):

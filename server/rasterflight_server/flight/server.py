@@ -21,6 +21,8 @@ from rasterflight_server.flight.boundary import guard, without_traceback
 from rasterflight_server.flight.calls import CallFactory, account, caller, request_id
 from rasterflight_server.flight.entrance import Entrance
 from rasterflight_server.flight.exchange import PointsExchange
+from rasterflight_server.flight.observe.observer import Observer
+from rasterflight_server.flight.observe.tally import tally_of
 from rasterflight_server.flight.running import Terms
 from rasterflight_server.flight.service import Service, is_outlines, is_records, shard_requests
 from rasterflight_server.flight.summary import summary
@@ -43,12 +45,14 @@ class FlightServer(fl.FlightServerBase):
         What to serve.
     entrance
         Where, and to whom.
+    observer
+        Told of each call.
     """
 
-    def __init__(self, service: Service, entrance: Entrance) -> None:
+    def __init__(self, service: Service, entrance: Entrance, observer: Observer) -> None:
         self.service = service
         self._life = service.life
-        calls = CallFactory(entrance.gate, service.life)
+        calls = CallFactory(entrance.gate, service.life, observer)
         with entrance.listen.for_arrow() as location:
             super().__init__(location, middleware={CallFactory.NAME: calls}, **entrance.arguments())
 
@@ -65,14 +69,19 @@ class FlightServer(fl.FlightServerBase):
         with guard(context, request_id(context)), self._life.running():
             who = caller(context)
             if descriptor.descriptor_type == fl.DescriptorType.PATH:
-                return self._collection_info(self.service.collection(_collection_name(descriptor), who))
-            request, collection = self.service.request(descriptor.command, who)
+                described = self.service.collection(_collection_name(descriptor), who)
+                tally_of(context).collection = described.name
+                return self._collection_info(described)
+            request, collection = self._asked(context, descriptor.command)
             _check_whole(request)
             if is_records(request):
-                return self._records_info(collection, request, descriptor)
-            if request.points is not None:
-                return _points_info(collection, request, descriptor)
-            return _chips_info(self.service.planned(collection, request), descriptor)
+                info = self._records_info(collection, request, descriptor)
+            elif request.points is not None:
+                info = _points_info(collection, request, descriptor)
+            else:
+                info = _chips_info(self.service.planned(collection, request), descriptor)
+            tally_of(context).planned()
+            return info
 
     def get_schema(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.SchemaResult:
         """The schema alone of what ``get_flight_info`` describes."""
@@ -85,19 +94,25 @@ class FlightServer(fl.FlightServerBase):
         """Stream the rows that a ticket asks for."""
         call = request_id(context)
         with guard(context, call), self._life.running():
-            request, collection = self.service.request(ticket.ticket, caller(context))
-            with self.service.streams.enter(context, request) as running:
+            request, collection = self._asked(context, ticket.ticket)
+            tally = tally_of(context)
+            with tally.waiting():
+                entered = self.service.streams.enter(context, request)
+            with entered as running:
                 stream = (
                     RecordsStream(collection, request)
                     if is_records(request)
-                    else self.service.pixels(collection, request, running.place)
+                    else self.service.pixels(collection, request, running.place, tally)
                 )
-                sent = self._send(context, call, stream.batches(running.terms.check), running.terms)
-                return fl.GeneratorStream(stream.schema, running.of(sent), options=_writing(request))
+                running.of(self._send(context, call, stream.batches(running.terms.check), running.terms))
+                tally.planned()
+                tally.streams()
+                return fl.GeneratorStream(stream.schema, running, options=_writing(request))
 
     def do_action(self, context: fl.ServerCallContext, action: fl.Action) -> Iterator[bytes]:
         """Run an action; see ``list_actions``."""
         with guard(context, request_id(context)):
+            tally_of(context).action = action.type if action.type in ACTIONS else ""
             return iter([run_action(self.service, action.type, action.body.to_pybytes(), caller(context))])
 
     def list_actions(self, context: fl.ServerCallContext) -> list[tuple[str, str]]:
@@ -134,9 +149,12 @@ class FlightServer(fl.FlightServerBase):
         """Take points, and give values; see ``PointsExchange``."""
         call = request_id(context)
         with guard(context, call):
-            request, collection = self.service.request(descriptor.command or b"", caller(context))
-            with closing(self.service.streams.enter(context, request)) as running:
-                exchange = PointsExchange(self.service, collection, request, running.place)
+            request, collection = self._asked(context, descriptor.command or b"")
+            tally = tally_of(context)
+            with tally.waiting():
+                entered = self.service.streams.enter(context, request)
+            with closing(entered) as running:
+                exchange = PointsExchange(self.service, collection, request, running.place, tally)
                 writer.begin(exchange.schema, options=_writing(request))
                 batches = exchange.batches(reader, running.terms)
                 for batch, progress in running.of(self._send(context, call, batches, running.terms)):
@@ -149,12 +167,18 @@ class FlightServer(fl.FlightServerBase):
         batches: Generator[tuple[pa.RecordBatch, Progress]],
         terms: Terms,
     ) -> Generator[tuple[pa.RecordBatch, pa.Buffer]]:
-        with guard(context, call), self.service.streaming(), closing(batches):
+        tally = tally_of(context)
+        with guard(context, call), self._life.running(), tally.streaming(), closing(batches):
             for batch, progress in batches:
                 terms.check()
-                self.service.sent(batch)
+                tally.sent(batch)
                 yield batch, pa.py_buffer(progress.SerializeToString())
                 del batch
+
+    def _asked(self, context: fl.ServerCallContext, ticket: bytes) -> tuple[Request, Collection]:
+        request, collection = self.service.request(ticket, caller(context))
+        tally_of(context).asks(ticket, collection.name, request.layout)
+        return request, collection
 
     def _collection_info(self, collection: Collection) -> fl.FlightInfo:
         request = ReadRequest(collection=collection.name, layout=LAYOUT_RECORDS)

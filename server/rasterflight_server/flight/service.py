@@ -1,10 +1,7 @@
 """What the server offers, free of Flight: collections by name, plans, streams."""
 
 import difflib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-
-import pyarrow as pa
+from collections.abc import Mapping
 
 from rasterflight_protocol import ErrorCode, TicketError, unpack
 from rasterflight_protocol.v1.read_pb2 import LAYOUT_OUTLINES, LAYOUT_RECORDS, ReadRequest, Shard
@@ -28,7 +25,7 @@ from rasterflight_server.read.cache import TileCache
 from rasterflight_server.read.workers import Workers
 from rasterflight_server.settings import Settings
 from rasterflight_server.store import Stores
-from rasterflight_server.telemetry import Telemetry
+from rasterflight_server.telemetry import Meter, Telemetry
 from rasterflight_server.types.caller import ANONYMOUS, Caller
 
 #: A shard has at least this many bytes of pixels: a stream of its own must be worth it.
@@ -152,44 +149,36 @@ class Service:
         plan = plan_read(collection, request)
         return plan if request.states_batch_bytes else plan.in_batches(self._budget.batch_bytes(request.batch_bytes))
 
-    def chips(self, collection: Collection, request: Request, place: Place | None = None) -> ChipsStream:
+    def chips(
+        self, collection: Collection, request: Request, place: Place | None = None, meter: Meter | None = None
+    ) -> ChipsStream:
         """The stream of pixels that answers a request; its place says how large batches are, None: the request does."""
         plan = plan_read(collection, request).shard()
         if place is not None:
             plan = plan.in_batches(place.batch_bytes)
             place.need(plan.nbytes)
-        return ChipsStream(plan, self.workers, self._budget)
+        return ChipsStream(plan, self.workers, self._budget, meter)
 
-    def points(self, collection: Collection, request: Request, place: Place | None = None) -> PointsStream:
+    def points(
+        self, collection: Collection, request: Request, place: Place | None = None, meter: Meter | None = None
+    ) -> PointsStream:
         """The stream of values at points that answers a request; ``place`` as for ``chips``."""
         plan = PointPlan(collection, request)
-        return PointsStream(plan if place is None else plan.in_batches(place.batch_bytes), self.workers, self._budget)
+        return PointsStream(
+            plan if place is None else plan.in_batches(place.batch_bytes), self.workers, self._budget, meter
+        )
 
     def outlines(self, collection: Collection, request: Request) -> OutlinesStream:
         """The stream that tells where the pixels of a request lie."""
         return OutlinesStream(plan_read(collection, request).shard())
 
     def pixels(
-        self, collection: Collection, request: Request, place: Place | None = None
+        self, collection: Collection, request: Request, place: Place | None = None, meter: Meter | None = None
     ) -> ChipsStream | PointsStream | OutlinesStream:
         """The stream that answers a request for pixels, or for where they are."""
         if is_outlines(request):
             return self.outlines(collection, request)
-        return (self.chips if request.points is None else self.points)(collection, request, place)
-
-    @contextmanager
-    def streaming(self) -> Iterator[None]:
-        """Count a stream while it runs."""
-        self.telemetry.add(streams=1, streams_started=1)
-        try:
-            with self.life.running():
-                yield
-        finally:
-            self.telemetry.add(streams=-1)
-
-    def sent(self, batch: pa.RecordBatch) -> None:
-        """Count a batch."""
-        self.telemetry.add(batches=1, rows=batch.num_rows, bytes_sent=batch.nbytes)
+        return (self.chips if request.points is None else self.points)(collection, request, place, meter)
 
 
 def shard_requests(plan: ReadPlan) -> list[ReadRequest]:

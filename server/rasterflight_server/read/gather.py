@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rasterflight_server.read.jobs import TileTask
+from rasterflight_server.read.jobs import Owner, TileTask
 from rasterflight_server.read.outcome import Outcome
 from rasterflight_server.read.placement import Pick, Pixels
 from rasterflight_server.read.workers import Workers
@@ -78,15 +78,13 @@ class Layer:
     samples: dict[int, Gathered] = field(default_factory=dict)
 
 
-def gather(
-    workers: Workers, record_id: str, layer: Layer, pixels: PixelSet, *, owner: object, outcome: Outcome
-) -> None:
+def gather(workers: Workers, record_id: str, layer: Layer, pixels: PixelSet, *, owner: Owner, outcome: Outcome) -> None:
     """Begin to take pixels from a level of a file; what is not stored is filled at once.
 
     Parameters
     ----------
     owner
-        Whose turn it takes.
+        Whose turn it takes, and who counts it.
     outcome
         Told of each tile; when it is complete, so are the arrays.
     """

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import SourceError
@@ -15,8 +15,15 @@ from rasterflight_server.read.ranges import RangeRequest
 from rasterflight_server.read.scratch import Scratch, ScratchPool
 from rasterflight_server.read.tile import Tile
 from rasterflight_server.store import Source, Stores, is_remote
-from rasterflight_server.telemetry import Telemetry
+from rasterflight_server.telemetry import Counts, Meter
 from rasterflight_server.types import Asset, Level
+
+
+class Owner(Protocol):
+    """Who wants tiles."""
+
+    #: Counts what is read for him.
+    meter: Meter
 
 
 @dataclass(eq=False)
@@ -24,7 +31,7 @@ class TileTask:
     """One tile that is wanted, and where its pixels go."""
 
     #: Whose turn it takes.
-    owner: object
+    owner: Owner
     record_id: str
     asset: Asset
     #: Of the level, as ``Profile.level`` counts, and of the tile in it.
@@ -69,7 +76,7 @@ class TileTask:
 
     def give_up(self) -> None:
         """Hold on to nothing, since nobody waits: a request that hangs must not keep the memory that its pixels were for."""
-        self.owner, self.copies, self.done, self.retry = None, (), _nobody, _nobody
+        self.owner, self.copies, self.done, self.retry = _Nobody(), (), _nobody, _nobody
 
     def fail(self, error: BaseException) -> None:
         """Tell whoever waits what went wrong."""
@@ -80,13 +87,19 @@ def _nobody(_told: object) -> None:
     pass
 
 
+class _Nobody:
+    """Owner of what is left of a task; what is still read for it was asked for by one who has gone."""
+
+    def __init__(self) -> None:
+        self.meter: Meter = Counts()
+
+
 class Tools(NamedTuple):
     """What jobs work with."""
 
     cache: TileCache
     scratches: ScratchPool
     stores: Stores
-    telemetry: Telemetry
 
 
 #: A task, and the tile that it has to decode for all who wait for it.
@@ -99,7 +112,7 @@ class Reading:
     Parameters
     ----------
     requests
-        What is asked of the file, and the tasks of the tiles in it.
+        What is asked of the file, and the tasks of the tiles in it; all of one owner.
     """
 
     def __init__(self, tools: Tools, asset: Asset, requests: Sequence[tuple[RangeRequest, Sequence[Claimed]]]) -> None:
@@ -108,12 +121,13 @@ class Reading:
         self._requests = requests
         self._left = {task: flight for _, claims in requests for task, flight in claims}
         self._stop = threading.Event()
+        self._meter = next(iter(self._left)).owner.meter
 
     def run(self) -> None:
         """Do it."""
         try:
-            stores, telemetry = self._tools.stores, self._tools.telemetry
-            with stores.open(self._asset.href, self._asset.identity, telemetry=telemetry, stop=self._stop) as source:
+            stores = self._tools.stores
+            with stores.open(self._asset.href, self._asset.identity, telemetry=self._meter, stop=self._stop) as source:
                 for request, claims in self._requests:
                     self._read(source, request, claims)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the tasks raises it
@@ -133,7 +147,7 @@ class Reading:
         except SourceError as error:
             self._fail([task for task, _ in claims], error)
             return
-        self._tools.telemetry.add(requests=1, bytes_fetched=len(data), tiles_decoded=len(claims))
+        self._meter.add(requests=1, bytes_fetched=len(data), tiles_decoded=len(claims))
         for task, flight in claims:
             start = task.offset - request.offset
             raw = data[start : start + task.length]
@@ -152,7 +166,7 @@ class Reading:
         except SourceError as error:
             self._fail([task], error)
             return
-        self._tools.telemetry.add(requests=1, bytes_fetched=len(rest))
+        self._meter.add(requests=1, bytes_fetched=len(rest))
         try:
             self._decode(task, flight, memoryview(b"".join((raw, rest))))
         except SourceError as error:

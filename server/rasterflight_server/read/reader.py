@@ -22,6 +22,7 @@ from rasterflight_server.read.outcome import Outcome
 from rasterflight_server.read.placement import Pixels, Placement
 from rasterflight_server.read.tiling import Parts, cut_along_tiles
 from rasterflight_server.read.workers import Workers
+from rasterflight_server.telemetry import Meter
 from rasterflight_server.types import Asset, TileRanges
 
 #: Decoded tiles that wait for their next use are held up to this many bytes per stream; beyond it
@@ -92,9 +93,12 @@ class Reader:
         Who fetches and decodes.
     keep
         Whether tiles are kept for other readers.
+    meter
+        Counts what is read; that of the workers if None.
     """
 
-    def __init__(self, workers: Workers, *, keep: bool = True) -> None:
+    def __init__(self, workers: Workers, *, keep: bool = True, meter: Meter | None = None) -> None:
+        self.meter = workers.meter if meter is None else meter
         self._workers = workers
         self._keep = keep
         self._ahead: dict[tuple[str, int], _Ahead] = {}

@@ -15,7 +15,7 @@ from rasterflight_server.read.ranges import RangeRequest, TileRange, coalesce
 from rasterflight_server.read.scratch import ScratchPool
 from rasterflight_server.read.tile import Tile
 from rasterflight_server.store import Stores, is_remote
-from rasterflight_server.telemetry import Telemetry
+from rasterflight_server.telemetry import Meter
 from rasterflight_server.types import Asset
 
 #: Requests to one remote store that are under way at the same time.
@@ -38,8 +38,8 @@ class Workers:
 
     Parameters
     ----------
-    telemetry
-        Counts requests, bytes and tiles.
+    meter
+        Counts requests, bytes and tiles of owners who bring no meter of their own.
     decoders
         Tiles decoded at the same time; the number of CPUs that the process may use if None.
     cache
@@ -50,14 +50,15 @@ class Workers:
 
     def __init__(
         self,
-        telemetry: Telemetry,
+        meter: Meter,
         decoders: int | None = None,
         cache: TileCache | None = None,
         stores: Stores | None = None,
     ) -> None:
         count = decoders or len(os.sched_getaffinity(0))
         self.cache = TileCache(0) if cache is None else cache
-        self._tools = Tools(self.cache, ScratchPool(count), stores or Stores(), telemetry)
+        self.meter = meter
+        self._tools = Tools(self.cache, ScratchPool(count), stores or Stores())
         self._local = FairPool(count, "decode")
         self._remote: dict[tuple[str, str], FairPool] = {}
         self._tasks: WeakKeyDictionary[object, WeakSet[TileTask]] = WeakKeyDictionary()

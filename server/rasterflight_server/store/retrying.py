@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from rasterflight_server.errors import SourceError
-from rasterflight_server.telemetry import Telemetry
+from rasterflight_server.telemetry import Meter, Telemetry
 
 _T = TypeVar("_T")
 
@@ -82,10 +82,10 @@ class Tries:
     """
 
     def __init__(
-        self, patience: Patience = PATIENCE, telemetry: Telemetry | None = None, stop: threading.Event | None = None
+        self, patience: Patience = PATIENCE, telemetry: Meter | None = None, stop: threading.Event | None = None
     ) -> None:
         self._patience = patience
-        self._telemetry = telemetry or Telemetry()
+        self._telemetry: Meter = telemetry or Telemetry()
         self._stop = stop or threading.Event()
 
     def run(self, attempt: Callable[[], _T]) -> _T:

@@ -22,7 +22,7 @@ from rasterflight_server.store.refusals import StoreErrors, explain
 from rasterflight_server.store.remote import RemoteSource, identity_of
 from rasterflight_server.store.retrying import Tries
 from rasterflight_server.store.source import Source
-from rasterflight_server.telemetry import Telemetry
+from rasterflight_server.telemetry import Meter
 from rasterflight_server.types import Identity
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Stores:
         href: str,
         expected: Identity | None = None,
         *,
-        telemetry: Telemetry | None = None,
+        telemetry: Meter | None = None,
         stop: threading.Event | None = None,
     ) -> Source:
         """Open a file for reading.

@@ -25,7 +25,7 @@ def address_of(peer: str) -> str:
     """
     kind, _, rest = unquote(peer).partition(":")
     if kind == "unix-abstract" and rest.startswith(_FORWARDED):
-        host = rest.removeprefix(_FORWARDED).partition("/")[0]
+        host = told_peer(peer)
     elif kind in ("ipv4", "ipv6"):
         host = rest.rpartition(":")[0].strip("[]")
     else:
@@ -39,6 +39,13 @@ def address_of(peer: str) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((address, _IPV6_NETWORK), strict=False))
+
+
+def told_peer(peer: str) -> str:
+    """A peer as people are told of it: as gRPC names it, or the address that a connection was handed on from."""
+    kind, _, rest = unquote(peer).partition(":")
+    forwarded = kind == "unix-abstract" and rest.startswith(_FORWARDED)
+    return rest.removeprefix(_FORWARDED).partition("/")[0] if forwarded else peer
 
 
 def forwarded_name(peer: Any) -> str | None:
