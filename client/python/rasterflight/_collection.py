@@ -1,6 +1,6 @@
 """A collection, and the ways to read it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
@@ -23,6 +23,7 @@ from rasterflight._requests import (
     OnError,
     ReadKeywords,
     check_max_concurrent,
+    column_names,
     compression_value,
     divided,
     filter_message,
@@ -32,12 +33,18 @@ from rasterflight._timesteps import Groupby, check_groupby
 from rasterflight._view import Bands
 from rasterflight._xarray import plan_xarray, read_xarray
 from rasterflight.errors import BadRequestError
-from rasterflight_protocol.v1.read_pb2 import LAYOUT_RECORDS
+from rasterflight_protocol.v1.read_pb2 import LAYOUT_CHIPS, LAYOUT_OUTLINES, LAYOUT_PIXELS, LAYOUT_RECORDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Layout = Literal["chips", "outlines", "records"]
+Layout = Literal["chips", "outlines", "pixels", "records"]
+_LAYOUTS = {
+    "chips": LAYOUT_CHIPS,
+    "outlines": LAYOUT_OUTLINES,
+    "pixels": LAYOUT_PIXELS,
+    "records": LAYOUT_RECORDS,
+}
 
 
 class Collection(PointReads):
@@ -127,6 +134,7 @@ class Collection(PointReads):
         bands: Bands | None = None,
         windows: Any = None,
         layout: Layout = "chips",
+        columns: Iterable[str] | None = None,
         geometry_crs: Any = AUTO,
         geometry_column: str | None = None,
         all_touched: bool = False,
@@ -158,7 +166,11 @@ class Collection(PointReads):
             of ``like``, one or a list. Parts outside a raster are cut off.
         layout
             ``"chips"``: a row is a block of pixels of one record and area. ``"outlines"``: the same rows without their
-            pixels, one for each chip; no file is read. ``"records"``: a row is a record; areas then only filter.
+            pixels, one for each chip; no file is read. ``"pixels"``: a row is a pixel, a column per band, for SQL; see
+            `to_dataset`. ``"records"``: a row is a record; areas then only filter.
+        columns
+            Names of the columns that come back, in this order; None: all that the layout has. Bands that are not among them
+            are not read. The rows are the same, whichever columns they have.
         geometry_crs
             CRS of the geometries: text that PROJ understands, an EPSG number, an object with ``to_wkt()``. ``"auto"``:
             what a GeoDataFrame, a GeoSeries, a table or a GeoArrow array says, and it must; for everything else lon/lat
@@ -217,7 +229,7 @@ class Collection(PointReads):
                     "else that is about their grid"
                 )
             request = self._request(LAYOUT_RECORDS, filter_message(filters, geometries, geometry_crs, geometry_column))
-        elif layout in ("chips", "outlines"):
+        elif layout in _LAYOUTS:
             asked = self._pixels(
                 geometries,
                 bands,
@@ -230,9 +242,12 @@ class Collection(PointReads):
                 values=values,
                 on_error=on_error,
             )
-            request = asked.request if layout == "chips" else outlines_of(asked.request)
+            request = asked.request
+            request.layout = _LAYOUTS[layout]
         else:
-            raise BadRequestError(f"layout is {layout!r}, expected 'chips', 'outlines' or 'records'", field="layout")
+            told = ", ".join(map(repr, _LAYOUTS))
+            raise BadRequestError(f"layout is {layout!r}, expected one of {told}", field="layout")
+        request.columns.extend(column_names(columns))
         request.batch_bytes = batch_bytes or 0
         if compression is not None:
             request.compression = compression_value(compression)

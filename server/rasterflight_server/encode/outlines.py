@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from rasterflight_protocol.v1.plan_pb2 import Progress
-from rasterflight_server.encode.chips import ChipsBatch, plan_schema
+from rasterflight_server.encode.layouts import Batches
 from rasterflight_server.plan.blocks import Rows, batches, record_rows
 from rasterflight_server.plan.cutouts import RecordCut
 from rasterflight_server.plan.planner import ReadPlan
@@ -25,7 +25,8 @@ class OutlinesStream:
     """
 
     def __init__(self, plan: ReadPlan) -> None:
-        self.schema: pa.Schema = plan_schema(plan)
+        self._batches = Batches(plan)
+        self.schema: pa.Schema = self._batches.schema
         self._plan = plan
 
     def batches(self, check: Callable[[], None]) -> Generator[tuple[pa.RecordBatch, Progress]]:
@@ -41,7 +42,8 @@ class OutlinesStream:
         rows = (outline_rows(record) for record in self._plan.records)
         for batch in batches(rows, self._plan.request.batch_bytes, sizes):
             check()
-            yield ChipsBatch(self._plan, self.schema, batch).finish({}), Progress()
+            for made in self._batches.make(batch).finished({}):
+                yield made, Progress()
 
 
 def outline_rows(record: RecordCut) -> Rows:

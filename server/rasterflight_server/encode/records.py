@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from rasterflight_server.catalog import Collection
+from rasterflight_server.encode.projection import projected
 from rasterflight_server.plan.request import Request
 from rasterflight_server.plan.selection import select
 
@@ -25,7 +26,7 @@ class RecordsStream:
     """
 
     def __init__(self, collection: Collection, request: Request) -> None:
-        self.schema: pa.Schema = collection.records_schema
+        self.schema: pa.Schema = projected(collection.records_schema, request.columns)
         rows = select(collection, request).hits["row"].to_numpy()
         self._collection = collection
         self.rows = np.array_split(rows, request.shard_count)[request.shard_index]
@@ -33,4 +34,5 @@ class RecordsStream:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows by (datetime, id)."""
         for start in range(0, len(self.rows), BATCH_ROWS):
-            yield from self._collection.records(self.rows[start : start + BATCH_ROWS]).to_batches()
+            rows = self._collection.records(self.rows[start : start + BATCH_ROWS])
+            yield from rows.select(self.schema.names).to_batches()

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +10,14 @@ import pyarrow as pa
 
 from rasterflight_protocol.v1.plan_pb2 import Progress
 from rasterflight_server.encode.budget import StreamBudget
-from rasterflight_server.encode.chips import ChipsBatch, plan_schema
+from rasterflight_server.encode.chips import ChipsBatch
+from rasterflight_server.encode.layouts import Batches
 from rasterflight_server.encode.schedule import GROUP_BYTES, Group, schedule
 from rasterflight_server.encode.segments import Segment
 from rasterflight_server.encode.warping import Assembling, assembly
 from rasterflight_server.errors import ServiceError, SourceError
 from rasterflight_server.plan.blocks import Rows, block_windows, record_rows
-from rasterflight_server.plan.estimate import samples_needed
+from rasterflight_server.plan.estimate import sources_needed
 from rasterflight_server.plan.masks import Masks
 from rasterflight_server.plan.planner import ReadPlan
 from rasterflight_server.plan.warpedcut import WarpedCut
@@ -59,10 +60,11 @@ class ChipsStream:
     """
 
     def __init__(self, plan: ReadPlan, workers: Workers, budget: StreamBudget) -> None:
-        self.schema: pa.Schema = plan_schema(plan)
+        self._batches = Batches(plan)
+        self.schema: pa.Schema = self._batches.schema
         self._plan = plan
         self._budget = budget
-        self._batches_ahead = LOOKAHEAD_BYTES // plan.request.batch_bytes
+        self._batches_ahead = LOOKAHEAD_BYTES // plan.request.block_bytes
         # What is larger would push out all that others use, and then itself.
         self._reader = Reader(workers, keep=2 * plan.nbytes <= workers.cache.limit)
         areas = plan.request.areas
@@ -86,11 +88,13 @@ class ChipsStream:
                     return
                 current = started.popleft()
                 self._budget.give_back(current.taken)
-                batch = self._complete(current, check)
+                made = self._complete(current, check)
                 progress.bytes_done += current.batch.nbytes
                 del current
-                yield batch, progress
-                del batch
+                for batch in made:
+                    yield batch, progress
+                    del batch
+                del made
         finally:
             self._reader.close()
             for left in started:
@@ -118,7 +122,7 @@ class ChipsStream:
         return not group.keeps or self._reader.retained_bytes + group.keeps <= RETAINED_BYTES
 
     def _groups(self) -> "_Coming":
-        target = self._plan.request.batch_bytes
+        target = self._plan.request.block_bytes
         areas = self._plan.request.areas
         sizes = None if areas is None else areas.wkb_sizes
         return _Coming(schedule(self._announced(), target, sizes, self._batches_ahead))
@@ -127,8 +131,9 @@ class ChipsStream:
         begun = []
         pieces = []
         for rows in group.batches:
-            batch = ChipsBatch(self._plan, self.schema, rows)
-            assemblies = [assembly(batch, segment) for segment in batch.segments]
+            batch = self._batches.make(rows)
+            parts = [replace(segment, cut=part) for segment in batch.segments for part in segment.cut.parts]
+            assemblies = [assembly(batch, part) for part in parts]
             needed = [(one, piece) for one in assemblies for piece in one.pieces(self._wanted)]
             begun.append(_Started(batch, assemblies, Pending(), [one for one, _ in needed]))
             pieces.append([piece for _, piece in needed])
@@ -138,11 +143,10 @@ class ChipsStream:
 
     def _announced(self) -> Iterator[Rows]:
         """The rows of each record; before these, the reader is told which tiles will be asked for, and how often."""
-        target = self._plan.request.batch_bytes
+        target = self._plan.request.block_bytes
         for record in self._plan.records:
             for cut in record.cuts:
-                windows = cut.source_windows(block_windows(cut, target))
-                for asset, level, samples in samples_needed(cut):
+                for asset, level, samples, windows in sources_needed(cut, block_windows(cut, target)):
                     self._reader.expect(asset, level, samples, windows)
             yield record_rows(record, target)
 
@@ -158,7 +162,7 @@ class ChipsStream:
         wanted = self._masks.tiles(segment.cut, level, segment.windows, segment.edges)
         return None if wanted.all() else wanted
 
-    def _complete(self, started: _Started, check: Callable[[], None]) -> pa.RecordBatch:
+    def _complete(self, started: _Started, check: Callable[[], None]) -> Iterator[pa.RecordBatch]:
         failed: dict[int, ServiceError] = {}
         hasty = not self._plan.request.skip_errors
         for piece, windows, error in self._reader.wait(started.pending, check, hasty=hasty):
@@ -167,8 +171,10 @@ class ChipsStream:
         if failed and not self._plan.request.skip_errors:
             raise failed[min(failed)]
         for one in started.assemblies:
-            one.finish(self._outside(one.segment))
-        return started.batch.finish(failed)
+            outside = self._outside(one.segment)
+            one.finish(outside)
+            started.batch.set_outside(one.segment, outside)
+        return started.batch.finished(failed)
 
     def _locate(self, error: SourceError) -> ServiceError:
         error.collection = self._plan.collection.name

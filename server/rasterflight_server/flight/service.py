@@ -7,9 +7,9 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from rasterflight_protocol import ErrorCode, TicketError, unpack
-from rasterflight_protocol.v1.read_pb2 import LAYOUT_OUTLINES, LAYOUT_RECORDS, ReadRequest, Shard
+from rasterflight_protocol.v1.read_pb2 import LAYOUT_OUTLINES, LAYOUT_PIXELS, LAYOUT_RECORDS, ReadRequest, Shard
 from rasterflight_server.catalog import Collection
-from rasterflight_server.encode.chips import plan_schema
+from rasterflight_server.encode.layouts import plan_schema
 from rasterflight_server.encode.outlines import OutlinesStream
 from rasterflight_server.encode.points import plan_schema as points_plan_schema
 from rasterflight_server.encode.pointstream import PointsStream
@@ -139,7 +139,8 @@ class Service:
         def make(batch_bytes: int) -> ChipsStream:
             return ChipsStream(plan.in_batches(batch_bytes), self.workers, self._budget)
 
-        return SizedStream(plan_schema(plan), request, plan.nbytes, self._budget, make)
+        total = request.batch_bytes if request.layout == LAYOUT_PIXELS else plan.nbytes
+        return SizedStream(plan_schema(plan), request, total, self._budget, make)
 
     def points(self, collection: Collection, request: Request) -> SizedStream:
         """The stream of values at points that answers a request."""

@@ -44,7 +44,7 @@ def select(collection: Collection, request: Request) -> Selection:
     hits = matching(collection, request, None if request.areas is None else request.areas.lonlat_bounds)
     if request.areas is None:
         return Selection(hits, None)
-    return _joined(hits, request.areas)
+    return _joined(hits, request.areas, request.numbers)
 
 
 def matching(collection: Collection, request: Request, bounds: Box | None = None, margin: float = 0.0) -> pa.Table:
@@ -56,12 +56,15 @@ def matching(collection: Collection, request: Request, bounds: Box | None = None
     return hits
 
 
-def _joined(hits: pa.Table, areas: Areas) -> Selection:
-    """The records that areas intersect, each with the numbers of these areas."""
+def _joined(hits: pa.Table, areas: Areas, numbers: Sequence[int] | None) -> Selection:
+    """The records that areas intersect, each with the numbers of these areas; ``numbers`` are those that count, None: all."""
     kept: list[Ints] = []
     found: list[Ints] = []
     pairs = 0
     for rows, footprint, area in _matches(hits, areas):
+        if numbers is not None:
+            counts = np.isin(area, numbers)
+            footprint, area = footprint[counts], area[counts]  # noqa: PLW2901
         pairs += len(area)
         if pairs > MAX_CHIPS:
             raise RequestError(

@@ -41,6 +41,7 @@ class Layout(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LAYOUT_RECORDS: _ClassVar[Layout]
     LAYOUT_POINTS: _ClassVar[Layout]
     LAYOUT_OUTLINES: _ClassVar[Layout]
+    LAYOUT_PIXELS: _ClassVar[Layout]
 
 class OnError(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -75,6 +76,7 @@ LAYOUT_CHIPS: Layout
 LAYOUT_RECORDS: Layout
 LAYOUT_POINTS: Layout
 LAYOUT_OUTLINES: Layout
+LAYOUT_PIXELS: Layout
 ON_ERROR_UNSPECIFIED: OnError
 ON_ERROR_RAISE: OnError
 ON_ERROR_SKIP: OnError
@@ -84,7 +86,7 @@ COMPRESSION_LZ4: Compression
 COMPRESSION_ZSTD: Compression
 
 class ReadRequest(_message.Message):
-    __slots__ = ("collection", "bands", "geometries", "windows", "points", "filters", "grid", "layout", "on_error", "snapshot", "shard", "batch_bytes", "compression")
+    __slots__ = ("collection", "bands", "geometries", "windows", "points", "filters", "grid", "layout", "on_error", "snapshot", "shard", "batch_bytes", "compression", "columns", "geometry_ids")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     BANDS_FIELD_NUMBER: _ClassVar[int]
     GEOMETRIES_FIELD_NUMBER: _ClassVar[int]
@@ -98,6 +100,8 @@ class ReadRequest(_message.Message):
     SHARD_FIELD_NUMBER: _ClassVar[int]
     BATCH_BYTES_FIELD_NUMBER: _ClassVar[int]
     COMPRESSION_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    GEOMETRY_IDS_FIELD_NUMBER: _ClassVar[int]
     collection: str
     bands: _containers.RepeatedScalarFieldContainer[str]
     geometries: Geometries
@@ -111,7 +115,9 @@ class ReadRequest(_message.Message):
     shard: Shard
     batch_bytes: int
     compression: Compression
-    def __init__(self, collection: _Optional[str] = ..., bands: _Optional[_Iterable[str]] = ..., geometries: _Optional[_Union[Geometries, _Mapping]] = ..., windows: _Optional[_Union[Windows, _Mapping]] = ..., points: _Optional[_Union[Points, _Mapping]] = ..., filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., grid: _Optional[_Union[GridOptions, _Mapping]] = ..., layout: _Optional[_Union[Layout, str]] = ..., on_error: _Optional[_Union[OnError, str]] = ..., snapshot: _Optional[str] = ..., shard: _Optional[_Union[Shard, _Mapping]] = ..., batch_bytes: _Optional[int] = ..., compression: _Optional[_Union[Compression, str]] = ...) -> None: ...
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    geometry_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, collection: _Optional[str] = ..., bands: _Optional[_Iterable[str]] = ..., geometries: _Optional[_Union[Geometries, _Mapping]] = ..., windows: _Optional[_Union[Windows, _Mapping]] = ..., points: _Optional[_Union[Points, _Mapping]] = ..., filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., grid: _Optional[_Union[GridOptions, _Mapping]] = ..., layout: _Optional[_Union[Layout, str]] = ..., on_error: _Optional[_Union[OnError, str]] = ..., snapshot: _Optional[str] = ..., shard: _Optional[_Union[Shard, _Mapping]] = ..., batch_bytes: _Optional[int] = ..., compression: _Optional[_Union[Compression, str]] = ..., columns: _Optional[_Iterable[str]] = ..., geometry_ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Geometries(_message.Message):
     __slots__ = ("crs", "bboxes", "wkb", "upload")
