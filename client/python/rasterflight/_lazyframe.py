@@ -1,0 +1,44 @@
+"""A table of the server as a LazyFrame of Polars."""
+
+from collections.abc import Iterator
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from rasterflight._polarsfilters import read_predicate, without_dynamic
+from rasterflight._predicates import Unknown
+from rasterflight._scan import Scan
+
+
+def lazy_frame(scan: Scan) -> pl.LazyFrame:
+    """Make a LazyFrame of a table; each time it is collected, the server is asked for what the query needs."""
+    schema = _frame(scan.schema.empty_table()).schema
+
+    def source(
+        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        exact = None if predicate is None else without_dynamic(predicate)
+        columns = with_columns
+        if columns is not None and exact is not None:
+            columns = [*columns, *(name for name in exact.meta.root_names() if name not in columns)]
+        # The first rows are counted before the predicate narrows them down.
+        narrowing = Unknown() if exact is None or n_rows is not None else read_predicate(exact)
+        left = n_rows
+        for batch in scan.read(columns, narrowing):
+            frame = _frame(batch)
+            if left is not None:
+                frame = frame.head(left)
+                left -= len(frame)
+            if exact is not None:
+                frame = frame.filter(exact)
+            yield frame if with_columns is None else frame.select(with_columns)
+            if left == 0:
+                return
+
+    return register_io_source(source, schema=schema, is_pure=True)
+
+
+def _frame(rows: object) -> pl.DataFrame:
+    frame = pl.from_arrow(rows)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
