@@ -102,7 +102,7 @@ REQUESTS = {
     "where is too deep": (request(filters=[Filter(where="(" * 100_000)]), "BAD_REQUEST", "filters[0].where", "nested too deeply, or too long for its nesting"),
     "where is too deep JSON": (request(filters=[Filter(where='{"op":"not","args":[' * 1000)]), "BAD_REQUEST", "filters[0].where", "the expression is not CQL2 JSON: recursion limit exceeded"),
     "where matches nothing": (request(filters=[Filter(where="crs = 'x'")]), "NO_DATA", "", "no record matches where crs = 'x' (6 records match without it)"),
-    "layout": (request(layout=7), "BAD_REQUEST", "layout", "layout 7 is not known to this server (use LAYOUT_CHIPS, LAYOUT_RECORDS, LAYOUT_POINTS or LAYOUT_OUTLINES)"),
+    "layout": (request(layout=7), "BAD_REQUEST", "layout", "layout 7 is not known to this server (use LAYOUT_CHIPS, LAYOUT_RECORDS, LAYOUT_POINTS, LAYOUT_OUTLINES, LAYOUT_PIXELS)"),
     "on_error": (request(on_error=7), "BAD_REQUEST", "on_error", "on_error 7 is not known to this server"),
     "shard": (request(shard=Shard(index=3, count=2)), "BAD_REQUEST", "shard", "shard 3 of 2 does not exist"),
     "compression": (request(compression=9), "BAD_REQUEST", "compression", "9 is not known to this server (use COMPRESSION_NONE, COMPRESSION_LZ4 or COMPRESSION_ZSTD)"),

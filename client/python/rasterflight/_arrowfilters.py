@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from rasterflight._predicates import All, Any_, Compare, IsIn, IsNull, Not, Operator, Path, Predicate, Unknown
+from rasterflight._predicates import AllOf, AnyOf, Compare, IsIn, IsNull, Not, Operator, Path, Predicate, Unknown
 
 _COMPARISONS: Final[dict[str, Operator]] = {
     "lt": "<",
@@ -121,9 +121,9 @@ class _Reader:
             arguments.extend(argument.messages(3))
         match name, arguments:
             case "and", parts if parts:
-                return All(tuple(map(self.predicate, parts)))
+                return AllOf(tuple(map(self.predicate, parts)))
             case "or", parts if parts:
-                return Any_(tuple(map(self.predicate, parts)))
+                return AnyOf(tuple(map(self.predicate, parts)))
             case "not", [part]:
                 return Not(self.predicate(part))
             case "is_null", [column]:
@@ -155,7 +155,7 @@ class _Reader:
         expression.only(2)
         [reference] = expression.messages(2)
         reference.only(1, 4)
-        [segment] = reference.messages(1)
+        segment: _Fields | None = reference.messages(1)[0]
         path: list[str] = []
         fields: Any = self._schema
         while segment is not None:

@@ -25,8 +25,8 @@ from rasterflight._requests import (
     check_max_concurrent,
 )
 from rasterflight._stream import Stream
-from rasterflight._timesteps import Groupby, check_groupby
 from rasterflight._tables import TableReads
+from rasterflight._timesteps import Groupby, check_groupby
 from rasterflight._view import Bands, Layout
 from rasterflight._xarray import plan_xarray, read_xarray
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from rasterflight._predicates import All, Any_, Compare, IsIn, IsNull, Not, Operator, Path, Predicate, Unknown
+from rasterflight._predicates import AllOf, AnyOf, Compare, IsIn, IsNull, Not, Operator, Path, Predicate, Unknown
 
 _COMPARISONS: Final[dict[Operator, Callable[[pl.Expr, pl.Expr], pl.Expr]]] = {
     "<": pl.Expr.lt,
@@ -32,7 +32,7 @@ def read_predicate(expression: pl.Expr) -> Predicate:
     for arranged in permutations(inputs):
         for found, same in _candidates(*arranged):
             if expression.meta.eq(same):
-                return found() if callable(found) else found
+                return found()
     return Unknown()
 
 
@@ -52,18 +52,18 @@ def without_dynamic(expression: pl.Expr) -> pl.Expr | None:
     return expression
 
 
-def _candidates(*inputs: pl.Expr) -> Iterator[tuple[Any, pl.Expr]]:
+def _candidates(*inputs: pl.Expr) -> Iterator[tuple[Callable[[], Predicate], pl.Expr]]:
     """What expressions of some inputs may be, with these expressions."""
     match inputs:
         case (one,):
             yield lambda: Not(read_predicate(one)), one.not_()
             if one.meta.is_column():
                 path = _path(one)
-                yield IsNull(path), one.is_null()
-                yield Not(IsNull(path)), one.is_not_null()
+                yield lambda: IsNull(path), one.is_null()
+                yield lambda: Not(IsNull(path)), one.is_not_null()
         case (left, right):
-            yield lambda: All((read_predicate(left), read_predicate(right))), left & right
-            yield lambda: Any_((read_predicate(left), read_predicate(right))), left | right
+            yield lambda: AllOf((read_predicate(left), read_predicate(right))), left & right
+            yield lambda: AnyOf((read_predicate(left), read_predicate(right))), left | right
             if left.meta.is_column() and right.meta.is_literal():
                 for asked, same in _COMPARISONS.items():
                     yield lambda asked=asked: _compare(left, asked, right), same(left, right)
@@ -73,9 +73,10 @@ def _candidates(*inputs: pl.Expr) -> Iterator[tuple[Any, pl.Expr]]:
             if first.meta.is_column() and second.meta.is_literal() and third.meta.is_literal():
                 for closed, (low, high) in _CLOSED.items():
                     between = first.is_between(second, third, closed=closed)
-                    yield lambda low=low, high=high: All(
-                        (_compare(first, low, second), _compare(first, high, third))
-                    ), between
+                    yield (
+                        lambda low=low, high=high: AllOf((_compare(first, low, second), _compare(first, high, third))),
+                        between,
+                    )
             if second.meta.is_literal() and _values(second) == [None]:
                 yield lambda: read_predicate(third), pl.when(first).then(second).otherwise(third)
 

@@ -6,7 +6,6 @@ among those that are asked for, and the reader of the table applies the conditio
 
 import datetime as dt
 import json
-import math
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -68,14 +67,14 @@ class IsNull:
 
 
 @dataclass(frozen=True, slots=True)
-class All:
+class AllOf:
     """Conditions that all hold."""
 
     parts: tuple["Predicate", ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Any_:
+class AnyOf:
     """Conditions of which one holds."""
 
     parts: tuple["Predicate", ...]
@@ -88,7 +87,7 @@ class Not:
     part: "Predicate"
 
 
-Predicate: TypeAlias = Unknown | Compare | IsIn | IsNull | All | Any_ | Not
+Predicate: TypeAlias = Unknown | Compare | IsIn | IsNull | AllOf | AnyOf | Not
 
 
 class Kind(Enum):
@@ -163,9 +162,9 @@ def _may_hold(predicate: Predicate, properties: Mapping[Path, Property], *, nega
     match predicate:
         case Not(part):
             return _may_hold(part, properties, negated=not negated)
-        case All(parts) | Any_(parts):
+        case AllOf(parts) | AnyOf(parts):
             found = [_may_hold(part, properties, negated=negated) for part in parts]
-            if isinstance(predicate, All) is not negated:
+            if isinstance(predicate, AllOf) is not negated:
                 return _joined("and", [one for one in found if one is not None])
             return _joined("or", [one for one in found if one is not None]) if None not in found else None
         case Unknown():
@@ -204,9 +203,7 @@ def _literal(value: Any, kind: Kind) -> Any:
     match value:
         case bool():
             return None
-        case int() if kind in (Kind.WHOLE, Kind.NUMBER) and abs(value) <= _MAX_WHOLE:
-            return value
-        case float() if kind in (Kind.WHOLE, Kind.NUMBER) and math.isfinite(value) and abs(value) <= _MAX_WHOLE:
+        case int() | float() if kind in (Kind.WHOLE, Kind.NUMBER) and abs(value) <= _MAX_WHOLE:
             return value
         case str() if kind is Kind.TEXT and value.isprintable():
             return value
@@ -239,8 +236,8 @@ def _numbers(predicate: Predicate, column: str, numbers: np.ndarray, *, negated:
     match predicate:
         case Not(part):
             return _numbers(part, column, numbers, negated=not negated)
-        case All(parts) | Any_(parts):
-            every = isinstance(predicate, All) is not negated
+        case AllOf(parts) | AnyOf(parts):
+            every = isinstance(predicate, AllOf) is not negated
             found = [_numbers(part, column, numbers, negated=negated) for part in parts]
             return np.asarray((np.logical_and if every else np.logical_or).reduce(found))
         case Compare((name,), asked, int() | float() as value) if name == column:

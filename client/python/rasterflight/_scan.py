@@ -118,9 +118,10 @@ def _properties(request: ReadRequest, records: pa.Schema) -> dict[Path, Property
     known = {field.name: kind for field in records if (kind := Kind.of(field.type)) is not None}
     if request.layout == LAYOUT_RECORDS:
         # A name with a dot may be taken for a way into a struct.
-        found = {(name,): Property(name, kind) for name, kind in known.items() if "." not in name}
-        bounds = {("bbox", side): Property(f"bbox.{side}", Kind.NUMBER) for side in ("xmin", "ymin", "xmax", "ymax")}
-        return {**found, **bounds}
+        found: dict[Path, Property] = {(name,): Property(name, kind) for name, kind in known.items() if "." not in name}
+        for side in ("xmin", "ymin", "xmax", "ymax"):
+            found["bbox", side] = Property(f"bbox.{side}", Kind.NUMBER)
+        return found
     renamed = {"record_id": "id", "datetime": "datetime", "cloud_cover": _CLOUD_COVER}
     kinds = {name: known.get(of_record) for name, of_record in renamed.items()}
     if kinds["cloud_cover"] not in (Kind.WHOLE, Kind.NUMBER):
@@ -131,5 +132,7 @@ def _properties(request: ReadRequest, records: pa.Schema) -> dict[Path, Property
 def _as(batch: Any, schema: pa.Schema) -> pa.RecordBatch:
     """Bring a batch into the schema of its table: facts of single records do not count."""
     arrays = [batch.column(field.name) for field in schema]
-    arrays = [one if one.type == field.type else one.cast(field.type) for one, field in zip(arrays, schema, strict=True)]
+    arrays = [
+        one if one.type == field.type else one.cast(field.type) for one, field in zip(arrays, schema, strict=True)
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

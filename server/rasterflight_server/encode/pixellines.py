@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +12,12 @@ from rasterflight_server.plan.stack import running_total
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Values = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Lines:
-    """Lines of blocks of chips. A chip is as wide as its blocks; of each line:"""
+    """Lines of blocks of chips, each as long as its chip is wide."""
 
     #: Which block it belongs to.
     block: Ints
@@ -56,14 +58,10 @@ class LinePixels:
         some = None if counts is None else counts[self.slice]
         self._counts = None if some is None or some.all() else some
 
-    def of_all(self, pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def of_all(self, pixels: Values) -> Values:
         """Take what belongs to these pixels from what belongs to the pixels of all blocks."""
         part = pixels[self.slice]
         return part if self._counts is None else part[self._counts]
-
-    def of_lines(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """Give to each pixel what belongs to its line."""
-        return np.repeat(values, self.lines.count)
 
     @cached_property
     def rows(self) -> Ints:

@@ -3,7 +3,7 @@
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -129,7 +129,7 @@ class GridCut:
         """What the pixels are made of, one by one: here just this."""
         return (self,)
 
-    def reading(self, columns: Container[int]) -> "GridCut":
+    def reading(self, columns: Container[int]) -> Self:
         """The same with only some of its bands to be read."""
         return replace(
             self,

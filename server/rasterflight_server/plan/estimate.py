@@ -103,8 +103,13 @@ def estimate_points(plan: PointPlan) -> Plan:
 def sources_needed(
     cut: GridCut, windows: npt.NDArray[np.int64]
 ) -> Iterator[tuple[Asset, int, list[int], npt.NDArray[np.int64]]]:
-    """What windows of a cut are made of: levels of files, the samples that are read of each (those of the bands, then further
-    witnesses), and the pixels that are read for each window, shape (n, 4).
+    """What windows of a cut are made of.
+
+    Returns
+    -------
+    iterator of tuple
+        A level of a file, the samples that are read of it (those of its bands, then further witnesses), and the pixels that are read
+        for each window, shape (n, 4).
     """
     for part in cut.parts:
         source = part.source_windows(windows)

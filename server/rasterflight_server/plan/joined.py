@@ -3,7 +3,7 @@
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
@@ -26,13 +26,12 @@ class JoinedCut(GridCut):
     @cached_property
     def parts(self) -> Sequence[GridCut]:
         """What the pixels are made of, one by one."""
-        same = {"numbers": self.numbers, "windows": self.windows, "uncut": self.uncut}
-        return tuple(replace(one, **same) for one in self.made)
+        return tuple(replace(one, numbers=self.numbers, windows=self.windows, uncut=self.uncut) for one in self.made)
 
-    def reading(self, columns: Container[int]) -> "JoinedCut":
+    def reading(self, columns: Container[int]) -> Self:
         """The same with only some of its bands to be read."""
         read = super().reading(columns)
-        made = tuple(one.reading(columns) for one in self.made)
+        made = [one.reading(columns) for one in self.made]
         return replace(self, bands=read.bands, unread=read.unread, made=tuple(one for one in made if one.bands))
 
 
@@ -82,7 +81,7 @@ def _placed(cut: GridCut, grid: Grid) -> WarpedCut | None:
     return replace(
         cut,
         grid=grid,
-        windows=cut.windows + (cols, rows, 0, 0),
+        windows=cut.windows + np.array([cols, rows, 0, 0]),
         col_off=cut.col_off + cols,
         row_off=cut.row_off + rows,
     )

@@ -183,8 +183,8 @@ def _check_use(message: ReadRequest, layout: Layout) -> None:
         if where != "points":
             raise _bad("the points layout takes points", "points", "give points, or ask for another layout")
         unused = [f"grid.{field.name}" for field, _ in message.grid.ListFields() if field.name in _OF_GRIDS]
-        told = [field.name for field, _ in message.ListFields() if field.name in _NOT_OF_POINTS]
-        for field in [*unused, *told]:
+        unused += [field.name for field, _ in message.ListFields() if field.name in _NOT_OF_POINTS]
+        for field in unused:
             raise _bad(f"the points layout has no use for {field}", field, "leave the field out")
     told = message.grid
     if where == "windows" and (told.target_crs or told.resolution or told.HasField("bounds") or told.anchor):
