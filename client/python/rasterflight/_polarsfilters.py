@@ -5,6 +5,7 @@ expressions are made anew out of the inputs, until one is equal.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import permutations
 from typing import Any, Final
 
@@ -66,17 +67,14 @@ def _candidates(*inputs: pl.Expr) -> Iterator[tuple[Callable[[], Predicate], pl.
             yield lambda: AnyOf((read_predicate(left), read_predicate(right))), left | right
             if left.meta.is_column() and right.meta.is_literal():
                 for asked, same in _COMPARISONS.items():
-                    yield lambda asked=asked: _compare(left, asked, right), same(left, right)
-                    yield lambda asked=asked: _compare(left, _MIRRORED[asked], right), same(right, left)
-                yield lambda: _is_in(left, right), left.is_in(right)
+                    yield partial(_compare, left, asked, right), same(left, right)
+                    yield partial(_compare, left, _MIRRORED[asked], right), same(right, left)
+                yield partial(_is_in, left, right), left.is_in(right)
         case (first, second, third):
             if first.meta.is_column() and second.meta.is_literal() and third.meta.is_literal():
                 for closed, (low, high) in _CLOSED.items():
                     between = first.is_between(second, third, closed=closed)
-                    yield (
-                        lambda low=low, high=high: AllOf((_compare(first, low, second), _compare(first, high, third))),
-                        between,
-                    )
+                    yield partial(_between, first, (low, second), (high, third)), between
             if second.meta.is_literal() and _values(second) == [None]:
                 yield lambda: read_predicate(third), pl.when(first).then(second).otherwise(third)
 
@@ -92,6 +90,10 @@ _CLOSED: Final[dict[Any, tuple[Operator, Operator]]] = {
 def _compare(column: pl.Expr, asked: Operator, literal: pl.Expr) -> Predicate:
     values = _values(literal)
     return Compare(_path(column), asked, values[0]) if len(values) == 1 and values[0] is not None else Unknown()
+
+
+def _between(column: pl.Expr, *sides: tuple[Operator, pl.Expr]) -> Predicate:
+    return AllOf(tuple(_compare(column, asked, literal) for asked, literal in sides))
 
 
 def _is_in(column: pl.Expr, literal: pl.Expr) -> Predicate:
