@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from rasterflight._dataset import FlightDataset
 from rasterflight._extras import need
 from rasterflight._grids import Values
 from rasterflight._requests import Compression, OnError, ReadKeywords
@@ -12,6 +11,8 @@ from rasterflight._view import Bands, Layout, View
 if TYPE_CHECKING:
     import duckdb
     import polars as pl
+
+    from rasterflight._dataset import FlightDataset
 
 
 class TableKeywords(ReadKeywords, total=False):
@@ -39,7 +40,7 @@ class TableKeywords(ReadKeywords, total=False):
 class TableReads(View):
     """The reads of a collection that are scanned as tables."""
 
-    def to_dataset(self, geometries: Any = None, **keywords: Unpack[TableKeywords]) -> FlightDataset:
+    def to_dataset(self, geometries: Any = None, **keywords: Unpack[TableKeywords]) -> "FlightDataset":
         """Make a dataset of pyarrow, whose rows are read when a query asks for them.
 
         In the layout "pixels", a row is a pixel of one record and area: ``record_id, datetime`` (UTC), ``cloud_cover,
@@ -74,6 +75,8 @@ class TableReads(View):
         NoDataFound
             No record matches (a ValueError); not in the layout "records".
         """
+        from rasterflight._dataset import FlightDataset
+
         return FlightDataset(self._scan(geometries, keywords))
 
     def to_duckdb(
@@ -102,7 +105,8 @@ class TableReads(View):
         need("duckdb", "duckdb")
         name = self.name if name is None else name
         con.register(name, self.to_dataset(geometries, **keywords))
-        return con.table(f'"{name.replace(chr(34), chr(34) * 2)}"')
+        quoted = name.replace('"', '""')
+        return con.sql(f'FROM "{quoted}"')
 
     def scan_polars(self, geometries: Any = None, **keywords: Unpack[TableKeywords]) -> "pl.LazyFrame":
         """Make a LazyFrame of Polars of the same table as `to_dataset`. Needs ``rasterflight[polars]``.
