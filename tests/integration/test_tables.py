@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import rasterflight as rf
 from rasterflight.errors import BadRequestError, NoDataFound
+from rasterflight_protocol.v1.read_pb2 import Shard
 from rasterflight_server.ingest import build_index
 from support.many import BANDS, RECORDS, SIDE, build_many
 from support.patchwork import build_patchwork
@@ -381,6 +382,49 @@ def test_datasets_do_what_those_of_pyarrow_do(many: rf.Collection) -> None:
         pl.scan_pyarrow_dataset(table).filter(pl.col("B04") > 5).collect().height
         == whole.filter(pc.field("B04") > 5).num_rows
     )
+
+
+def test_options_of_reads_are_those_of_pixels_too(client: rf.Client, many: rf.Collection) -> None:
+    whole = many.read(AREAS, bands=BANDS, layout="pixels").read_all()
+    for keywords in ({"compression": "lz4"}, {"masked": True}, {"batch_bytes": 1 << 16}, {"all_touched": False}):
+        assert many.read(AREAS, bands=BANDS, layout="pixels", **keywords).read_all() == whole
+    scaled = many.read(AREAS, bands="B04", layout="pixels", values="scaled").read_all()
+    assert scaled["B04"].equals(whole["B04"].cast(pa.float32()))
+    ids = ["r05", "r77"]
+    assert (
+        many.read(AREAS, bands=BANDS, layout="pixels", ids=ids)
+        .read_all()
+        .equals(whole.filter(pc.field("record_id").isin(ids)))
+    )
+    plan = many.plan(AREAS, bands=BANDS, layout="pixels")
+    assert (plan.rows, plan.schema) == (whole.num_rows, whole.schema)
+    request = many._rows("pixels", AREAS, BANDS, {})
+    parts = []
+    for index in range(3):
+        request.shard.CopyFrom(Shard(index=index, count=3))
+        parts.append(client._connection.open(request, None).read_all())
+    assert [part.num_rows > 0 for part in parts] == [True] * 3
+    assert pa.concat_tables(parts).equals(whole)
+
+
+def test_chips_without_some_bands_have_the_same_rows(client: rf.Client) -> None:
+    large = client.collection("large")
+    whole = large.read(bands=["b"]).read_all()
+    some = large.read(bands=["b"], columns=["row_off", "height"])
+    with Cost(client) as cost:
+        assert some.read_all().equals(whole.select(["row_off", "height"]))
+    assert cost.tiles == 0
+    assert whole.num_rows > 5
+
+
+def test_bands_with_names_of_columns_are_refused(tmp_path: Path) -> None:
+    write_scene(tmp_path / "a.tif", noise(16, 16), tile=16)
+    build_index(write_items(tmp_path / "items.json", {"a": {"x": "a.tif"}}), tmp_path / "index", "files")
+    with rf.local({"files": tmp_path / "index"}) as client:
+        files = client.collection("files")
+        assert files.get_numpy(bands="x").shape == (1, 16, 16)
+        with pytest.raises(BadRequestError, match="a band is called 'x', and so is a column of the pixels layout"):
+            files.to_dataset()
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,8 @@ class PixelsBatch(ChipsBatch):
 
     def _batches(self, lines: Lines) -> Iterator[pa.RecordBatch]:
         """The pixels of some lines that are inside, as rows."""
-        most = max(1, self._plan.request.batch_bytes // self._row_bytes)
+        # Bitmaps, and offsets of texts, end some bytes after their last row.
+        most = max(1, int(self._plan.request.batch_bytes / self._row_bytes) - 8 * len(self._fields))
         before = running_total(lines.count)
         start = 0
         while start < len(lines):
@@ -88,16 +89,17 @@ class PixelsBatch(ChipsBatch):
             start = stop
 
     @cached_property
-    def _row_bytes(self) -> int:
+    def _row_bytes(self) -> float:
         """Bytes of a row, at the most."""
         sizes = {band.name: np.dtype(band.dtype).itemsize for band in self._plan.bands}
         texts = [*(rows.record.record.id for rows in self._rows), *(one.cut.grid.crs or "" for one in self.segments)]
         text = 4 + max(len(text.encode()) for text in texts)
-        # And a bit that says whether there is a value.
-        return sum(
-            1 + (text if pa.types.is_string(field.type) else sizes.get(field.name) or field.type.bit_width // 8)
+        bits = sum(
+            8 * (text if pa.types.is_string(field.type) else sizes.get(field.name) or field.type.bit_width // 8)
             for field in self._fields
         )
+        # And one for each column, that says whether there is a value.
+        return (bits + len(self._fields)) / 8
 
     def _batch(self, lines: Lines) -> pa.RecordBatch:
         pixels = LinePixels(lines, self._inside)

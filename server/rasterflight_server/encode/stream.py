@@ -64,7 +64,7 @@ class ChipsStream:
         self.schema: pa.Schema = self._batches.schema
         self._plan = plan
         self._budget = budget
-        self._batches_ahead = LOOKAHEAD_BYTES // plan.request.block_bytes
+        self._batches_ahead = LOOKAHEAD_BYTES // plan.request.batch_bytes
         # What is larger would push out all that others use, and then itself.
         self._reader = Reader(workers, keep=2 * plan.nbytes <= workers.cache.limit)
         areas = plan.request.areas
@@ -122,7 +122,7 @@ class ChipsStream:
         return not group.keeps or self._reader.retained_bytes + group.keeps <= RETAINED_BYTES
 
     def _groups(self) -> "_Coming":
-        target = self._plan.request.block_bytes
+        target = self._plan.request.batch_bytes
         areas = self._plan.request.areas
         sizes = None if areas is None else areas.wkb_sizes
         return _Coming(schedule(self._announced(), target, sizes, self._batches_ahead))
@@ -143,7 +143,7 @@ class ChipsStream:
 
     def _announced(self) -> Iterator[Rows]:
         """The rows of each record; before these, the reader is told which tiles will be asked for, and how often."""
-        target = self._plan.request.block_bytes
+        target = self._plan.request.batch_bytes
         for record in self._plan.records:
             for cut in record.cuts:
                 for asset, level, samples, windows in sources_needed(cut, block_windows(cut, target)):

@@ -92,11 +92,6 @@ class Request:
         return self.message.batch_bytes > 0
 
     @property
-    def block_bytes(self) -> int:
-        """Bytes of pixels that are read together. Where each becomes a row, rows take some times as much, and are sent in parts."""
-        return self.batch_bytes // 4 if self.layout == LAYOUT_PIXELS else self.batch_bytes
-
-    @property
     def wants_validity(self) -> bool:
         """The answer depends on which pixels are valid."""
         return self.masked or self.scaled or (self.points is not None and self.points.sampling.wants_validity)
