@@ -20,8 +20,12 @@ from rasterio.errors import WindowError
 import rasterflight as rf
 from conftest import COLLECTIONS
 from rasterflight.errors import BadRequestError
+from rasterflight_protocol.v1.read_pb2 import LAYOUT_PIXELS, BBox, BBoxes, Geometries, ReadRequest
 from rasterflight_server.ingest import build_index
+from rasterflight_server.plan.estimate import estimate
+from rasterflight_server.plan.planner import plan_read
 from support import oracle
+from support.direct import direct
 from support.patchwork import build_patchwork
 from support.scenes import noise, write_items, write_scene
 
@@ -215,3 +219,17 @@ def test_bands_of_several_grids_share_one_that_is_asked_for(made: rf.Client) -> 
     assert np.array_equal(np.unique(table["y"])[::-1], cube.y.values)
     some = collection.read(layout="pixels", columns=["ten", "y"], **keywords).read_all()
     assert some == table.select(["ten", "y"])
+
+
+def test_rows_that_take_long_to_count_are_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "files").mkdir()
+    write_scene(tmp_path / "files" / "a.tif", noise(64, 64), tile=64)
+    area = Geometries(
+        crs="EPSG:32631", bboxes=BBoxes(values=[BBox(minx=500_100, miny=5_699_500, maxx=500_200, maxy=5_699_700)])
+    )
+    with direct(tmp_path / "files", tmp_path / "index") as reads:
+        request = reads.request("a", request=ReadRequest(layout=LAYOUT_PIXELS, geometries=area))
+        plan = plan_read(reads.collection, request)
+        assert estimate(plan).rows == 10 * 20
+        monkeypatch.setattr("rasterflight_server.plan.estimate._COUNTED_LINES", 19)
+        assert estimate(plan).rows == -1

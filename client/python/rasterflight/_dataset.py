@@ -94,11 +94,9 @@ class FlightScanner:
 
     def _filtered(self) -> Iterator[pa.RecordBatch]:
         found = read_filter(self._expression, self._scan.schema)
-        columns = self._columns
-        if columns is not None and found.columns is not None:
-            columns = [*columns, *sorted(found.columns.difference(columns))]
-        elif columns is not None:
-            columns = None  # the filter may look at any
+        columns = None
+        if self._columns is not None and found.columns is not None:  # else the filter may look at any
+            columns = [*self._columns, *sorted(found.columns.difference(self._columns))]
         names = self.projected_schema.names
         for batch in self._scan.read(columns, found.predicate):
             kept = batch.filter(self._expression).select(names)

@@ -20,7 +20,7 @@ def lazy_frame(scan: Scan) -> pl.LazyFrame:
         exact = None if predicate is None else without_dynamic(predicate)
         columns = with_columns
         if columns is not None and exact is not None:
-            columns = [*columns, *(name for name in exact.meta.root_names() if name not in columns)]
+            columns = list(dict.fromkeys([*columns, *exact.meta.root_names()]))
         # The first rows are counted before the predicate narrows them down.
         narrowing = Unknown() if exact is None or n_rows is not None else read_predicate(exact)
         left = n_rows

@@ -103,8 +103,10 @@ class TableReads(View):
             The table.
         """
         need("duckdb", "duckdb")
+        from rasterflight._dataset import FlightDataset
+
         name = self.name if name is None else name
-        con.register(name, self.to_dataset(geometries, **keywords))
+        con.register(name, FlightDataset(self._scan(geometries, keywords)))
         quoted = name.replace('"', '""')
         return con.sql(f'FROM "{quoted}"')
 
