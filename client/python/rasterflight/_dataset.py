@@ -1,25 +1,31 @@
 """A table of the server as a dataset of pyarrow, as DuckDB and others scan it."""
 
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import pyarrow as pa
-from pyarrow import dataset
+from pyarrow import dataset, fs
 
 from rasterflight._arrowfilters import ArrowFilter, read_filter
 from rasterflight._scan import Scan
 from rasterflight.errors import BadRequestError
 
+#: What is said where pyarrow looks for files.
+_NOT_A_FILE: Final = "rows of a rasterflight server (this dataset has no files: read a table first, with to_table())"
 
-class FlightDataset(dataset.Dataset):
+
+class FlightDataset(dataset.FileSystemDataset):
     """Rows that a server reads when they are asked for; made by `Collection.to_dataset`.
 
     Each scan is a request of its own, for the columns, records and areas that the query needs. Has what ``pyarrow.dataset.Dataset`` has
-    for reading; what is about files is not there.
+    for reading; what is about files is not there, nor what pyarrow does inside of C++ (joins, ``sort_by``): read a table first.
     """
 
     def __init__(self, scan: Scan) -> None:
-        # not that of the base, which makes none
+        # C++ knows nothing of the scans: what asks it, past this class, finds a file that is not there instead of a null pointer
+        form = dataset.IpcFileFormat()
+        nowhere = form.make_fragment(_NOT_A_FILE, fs.LocalFileSystem())
+        super().__init__([nowhere], scan.schema, form)
         self._scan = scan
 
     @property
@@ -54,6 +60,11 @@ class FlightDataset(dataset.Dataset):
     def count_rows(self, **keywords: Any) -> int:
         """Count the rows; they are read for it, with no column but those of the filter."""
         return self.scanner(self.schema.names[:1], **keywords).count_rows()
+
+    @property
+    def files(self) -> list[str]:
+        """None: rows are not in files."""
+        return []
 
     @property
     def partition_expression(self) -> NoReturn:
@@ -118,6 +129,10 @@ class FlightScanner:
     def count_rows(self) -> int:
         """Count the rows."""
         return sum(len(batch) for batch in self.to_batches())
+
+    def take(self, indices: Any) -> pa.Table:
+        """Read some rows by their numbers; all are read for it."""
+        return self.to_table().take(indices)
 
     def head(self, num_rows: int) -> pa.Table:
         """Read the first rows."""
