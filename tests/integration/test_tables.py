@@ -306,6 +306,12 @@ def test_polars_answers_as_over_all_pixels(many: rf.Collection) -> None:
     check()
 
 
+def test_geometries_are_wkb_to_polars(many: rf.Collection) -> None:
+    [one] = many.scan_polars(layout="records").filter(pl.col("id") == "r07").select("geometry").collect()
+    assert one.dtype == pl.Binary
+    assert many.records(ids="r07")["geometry"].to_pylist() == one.to_list()
+
+
 def test_the_first_rows_cost_little(client: rf.Client) -> None:
     large = client.collection("large")
     with Cost(client) as cost:

@@ -45,7 +45,7 @@ def table(footprints: list[shapely.Geometry | None]) -> pa.Table:
 
 def selected(footprints: list[shapely.Geometry | None], areas: Areas | None, *filters: Areas) -> Any:
     collection: Any = SimpleNamespace(select=lambda *_: table(footprints))
-    request: Any = SimpleNamespace(areas=areas, filter_areas=filters, filters=[])
+    request: Any = SimpleNamespace(areas=areas, filter_areas=filters, filters=[], numbers=None)
     return select(collection, request)
 
 

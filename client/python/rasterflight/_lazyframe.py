@@ -1,8 +1,10 @@
 """A table of the server as a LazyFrame of Polars."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import polars as pl
+import pyarrow as pa
 from polars.io.plugins import register_io_source
 
 from rasterflight._polarsfilters import read_predicate, without_dynamic
@@ -12,7 +14,7 @@ from rasterflight._scan import Scan
 
 def lazy_frame(scan: Scan) -> pl.LazyFrame:
     """Make a LazyFrame of a table; each time it is collected, the server is asked for what the query needs."""
-    schema = _frame(scan.schema.empty_table()).schema
+    schema = _frame(pa.RecordBatch.from_pylist([], scan.schema)).schema
 
     def source(
         with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
@@ -38,7 +40,9 @@ def lazy_frame(scan: Scan) -> pl.LazyFrame:
     return register_io_source(source, schema=schema, is_pure=True)
 
 
-def _frame(rows: object) -> pl.DataFrame:
-    frame = pl.from_arrow(rows)
+def _frame(rows: Any) -> pl.DataFrame:
+    """Rows as a frame; geometries are plain WKB, since not every Polars has extension types."""
+    columns = [one.storage if isinstance(one.type, pa.BaseExtensionType) else one for one in rows.columns]
+    frame = pl.from_arrow(pa.RecordBatch.from_arrays(columns, names=rows.schema.names))
     assert isinstance(frame, pl.DataFrame)
     return frame

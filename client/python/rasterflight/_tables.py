@@ -114,7 +114,7 @@ class TableReads(View):
         """Make a LazyFrame of Polars of the same table as `to_dataset`. Needs ``rasterflight[polars]``.
 
         Columns, conditions and a number of first rows go to the server, as `to_dataset` says. The streaming engine keeps memory
-        small: ``collect(engine="streaming")``.
+        small: ``collect(engine="streaming")``. Geometries are WKB.
 
         Parameters
         ----------
