@@ -58,8 +58,9 @@ class FlightDataset(dataset.FileSystemDataset):
         return FlightScanner(self._scan, columns, filter)
 
     def count_rows(self, **keywords: Any) -> int:
-        """Count the rows; they are read for it, with no column but those of the filter."""
-        return self.scanner(self.schema.names[:1], **keywords).count_rows()
+        """Count the rows; they come for it, with one small column and those of the filter."""
+        small = [field.name for field in self.schema if pa.types.is_primitive(field.type)]
+        return self.scanner(small[:1], **keywords).count_rows()
 
     @property
     def files(self) -> list[str]:
