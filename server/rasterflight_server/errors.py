@@ -26,6 +26,8 @@ class ServiceError(Exception):
         What it is about, where known.
     hint
         The way out.
+    retry_after
+        Seconds after which the same call may succeed; None: not known.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class ServiceError(Exception):
         record: str = "",
         asset: str = "",
         hint: str = "",
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -47,6 +50,7 @@ class ServiceError(Exception):
         self.record = record
         self.asset = asset
         self.hint = hint
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         about = "/".join(part for part in (self.collection, self.record, self.asset) if part)

@@ -13,6 +13,7 @@ from rasterflight_server.catalog import Collection
 from rasterflight_server.catalog.configuration import CONFIGURATION
 from rasterflight_server.flight.service import Service
 from rasterflight_server.ingest import build_index
+from rasterflight_server.settings import Settings
 
 
 class Configured:
@@ -26,10 +27,10 @@ class Configured:
         self.bands = list(report.bands)
 
     @contextmanager
-    def serve(self, configuration: str) -> Iterator[Service]:
+    def serve(self, configuration: str, settings: Settings = Settings()) -> Iterator[Service]:  # noqa: B008 - it never changes
         """Open the collection with this configuration."""
         (self.index / CONFIGURATION).write_text(configuration)
-        service = Service({"files": Collection.open(self.index)})
+        service = Service({"files": Collection.open(self.index)}, settings=settings)
         try:
             yield service
         finally:

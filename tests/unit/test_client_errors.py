@@ -64,6 +64,7 @@ def test_every_code_has_a_class_of_its_own(code):
         message="it broke",
         hint="mend it",
         retryable=code.retryable,
+        retry_after=2.5,
         request_id="q7",
         collection="c",
         record="r",
@@ -74,8 +75,8 @@ def test_every_code_has_a_class_of_its_own(code):
     assert type(error).code == code.code
     assert isinstance(error, BUILTINS[code])
     assert type(error).retryable == code.retryable
-    facts = (error.code, error.message, error.hint, error.retryable, error.request_id)
-    assert facts == (code.code, "it broke", "mend it", code.retryable, "q7")
+    facts = (error.code, error.message, error.hint, error.retryable, error.retry_after, error.request_id)
+    assert facts == (code.code, "it broke", "mend it", code.retryable, 2.5, "q7")
     assert (error.collection, error.record, error.asset, error.field) == ("c", "r", "a", "f")
     assert str(error) == "c/r/a: it broke (mend it)"
 

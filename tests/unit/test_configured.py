@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import shapely
 
 from rasterflight_protocol import ErrorCode, pack
 from rasterflight_protocol.v1.read_pb2 import (
@@ -13,6 +14,7 @@ from rasterflight_protocol.v1.read_pb2 import (
     LAYOUT_RECORDS,
     BBox,
     BBoxes,
+    Filter,
     Geometries,
     Points,
     ReadRequest,
@@ -24,6 +26,7 @@ from rasterflight_server.catalog.configuration import CONFIGURATION, BandConfig,
 from rasterflight_server.catalog.overrides import override_manifest
 from rasterflight_server.errors import ConfigError, RequestError
 from rasterflight_server.ingest.presets import preset_names, preset_text, read_preset
+from rasterflight_server.settings import LimitSettings, RequestLimits, Settings
 from support.configured import Configured
 from support.scenes import noise, write_items, write_scene
 from support.server import run_server_command
@@ -145,6 +148,7 @@ def test_lowest_float32(tmp_path: Path) -> None:
 
 
 WEST = BBox(minx=500_000, miny=5_699_000, maxx=500_100, maxy=5_700_000)
+WEST_WKB = shapely.to_wkb(shapely.box(WEST.minx, WEST.miny, WEST.maxx, WEST.maxy))
 
 
 @pytest.mark.parametrize(
@@ -177,6 +181,51 @@ def test_limits(two: Configured, band: str, limit: str, count: int, request_: Re
     assert f"asks for {count} " in error.message
     assert f"gives {count - 1} at a time (limits.{limit})" in error.message
     assert error.hint
+
+
+@pytest.mark.parametrize(
+    ("limit", "count", "words", "request_"),
+    [
+        ("records", 2, "2 records", ReadRequest()),
+        ("chips", 2, "2 pairs of record and area", ReadRequest()),
+        ("pixels", 2 * 40 * 48, "3840 pixels", ReadRequest()),
+        ("bytes", 2 * 2 * 40 * 48, "7680 bytes of pixels", ReadRequest()),
+        ("geometries", 2, "2 areas or windows", ReadRequest(windows=Windows(values=[Window(width=2, height=2)] * 2))),
+        ("geometries", 3, "3 areas or windows", ReadRequest(geometries=Geometries(crs="EPSG:32631", bboxes=BBoxes(values=[WEST] * 3)))),
+        ("geometries", 1, "1 areas or windows", ReadRequest(filters=[Filter(geometries=Geometries(crs="EPSG:32631", wkb={"values": [WEST_WKB]}))])),
+        ("vertices", 5, "5 vertices of areas", ReadRequest(geometries=Geometries(crs="EPSG:32631", wkb={"values": [WEST_WKB]}))),
+        ("chips", 4, "4 pairs of record and area", ReadRequest(windows=Windows(values=[Window(width=2, height=2)] * 2))),
+    ],
+)  # fmt: skip
+def test_limits_of_the_server(
+    two: Configured, band: str, limit: str, count: int, words: str, request_: ReadRequest
+) -> None:
+    message = ReadRequest(collection="files", bands=[band])
+    message.MergeFrom(request_)
+
+    def plan(most: int, of_collection: int | None = None) -> None:
+        limits = LimitSettings(request=RequestLimits(**{limit: most}))
+        configuration = "" if of_collection is None else f"[limits]\n{limit} = {of_collection}"
+        with two.serve(configuration, Settings(limits=limits)) as service:
+            service.chips(*reversed(service.request(pack(message))))
+
+    def refused(*most: int) -> RequestError:
+        with pytest.raises(RequestError, match=f"the request asks for {words}") as caught:
+            plan(*most)
+        return caught.value
+
+    plan(count)
+    if count > 1:
+        error = refused(count - 1)
+        assert (error.code, error.field) == (ErrorCode.LIMIT_EXCEEDED, f"limits.request.{limit}")
+        assert f", the server gives {count - 1} at a time (limits.request.{limit})" in error.message
+        assert error.hint
+    if count > 2 and limit != "vertices":
+        # Of two limits the tighter one is named, whosever it is.
+        assert refused(count - 2, count - 1).field == f"limits.request.{limit}"
+        error = refused(count - 1, count - 2)
+        assert error.field == f"limits.{limit}"
+        assert f"the collection gives {count - 2} at a time" in error.message
 
 
 def test_limits_of_pixels_do_not_hold_for_outlines_and_records(two: Configured, band: str) -> None:

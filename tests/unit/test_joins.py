@@ -15,7 +15,9 @@ from rasterflight_protocol.v1.read_pb2 import Geometries
 from rasterflight_server.errors import RequestError
 from rasterflight_server.plan import selection
 from rasterflight_server.plan.areas import Areas
+from rasterflight_server.plan.limits import USUAL, Allowance
 from rasterflight_server.plan.selection import select
+from rasterflight_server.settings import RequestLimits
 
 #: Few values, so that polygons touch, share borders, and cross themselves.
 COORDINATE = st.integers(-6, 6).map(float)
@@ -43,9 +45,11 @@ def table(footprints: list[shapely.Geometry | None]) -> pa.Table:
     return pa.table({"row": np.arange(len(footprints)), "geometry": pa.array(wkb, pa.binary()), **sides})
 
 
-def selected(footprints: list[shapely.Geometry | None], areas: Areas | None, *filters: Areas) -> Any:
+def selected(
+    footprints: list[shapely.Geometry | None], areas: Areas | None, *filters: Areas, allowance: Allowance = USUAL
+) -> Any:
     collection: Any = SimpleNamespace(select=lambda *_: table(footprints))
-    request: Any = SimpleNamespace(areas=areas, filter_areas=filters, filters=[], numbers=None)
+    request: Any = SimpleNamespace(areas=areas, filter_areas=filters, filters=[], numbers=None, allowance=allowance)
     return select(collection, request)
 
 
@@ -96,12 +100,15 @@ def test_many_records_and_many_areas() -> None:
 
 
 def test_too_many_pairs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selection, "MAX_CHIPS", 11)
+    monkeypatch.setattr(selection, "_PAIRS_TOGETHER", 4)
     boxes = [shapely.box(0, 0, 1, 1)] * 4
-    assert len(selected(boxes[:2], areas_of(boxes)).hits) == 2
-    with pytest.raises(RequestError, match="more than 11 pairs of record and area") as caught:
-        selected(boxes[:3], areas_of(boxes))
+    few = Allowance(RequestLimits(chips=11))
+    assert len(selected(boxes[:2], areas_of(boxes), allowance=few).hits) == 2
+    with pytest.raises(
+        RequestError, match="asks for 12 or more pairs of record and area, the server gives 11"
+    ) as caught:
+        selected(boxes, areas_of(boxes), allowance=few)
     assert caught.value.code is ErrorCode.LIMIT_EXCEEDED
-    assert caught.value.field == "geometries"
+    assert caught.value.field == "limits.request.chips"
     assert "narrow the records by filters" in caught.value.hint
     assert len(selected(boxes, None, areas_of(boxes)).hits) == 4

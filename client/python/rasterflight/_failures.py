@@ -94,6 +94,7 @@ def _from_detail(detail: ErrorDetail) -> errors.RasterflightError:
         code=detail.code,
         hint=detail.hint,
         retryable=detail.retryable,
+        retry_after=detail.retry_after or None,
         request_id=detail.request_id,
         collection=detail.collection,
         record=detail.record,

@@ -59,6 +59,8 @@ class RasterflightError(Exception):
         The way out.
     retryable
         The same call may succeed later.
+    retry_after
+        Seconds that the server asks to wait before a retry; None: it does not say.
     request_id
         What to quote to the operator of the server.
     collection, record, asset
@@ -77,6 +79,7 @@ class RasterflightError(Exception):
         code: str = "",
         hint: str = "",
         retryable: bool | None = None,
+        retry_after: float | None = None,
         request_id: str = "",
         collection: str = "",
         record: str = "",
@@ -87,6 +90,7 @@ class RasterflightError(Exception):
         self.message = message
         self.code = code or type(self).code
         self.retryable = type(self).retryable if retryable is None else retryable
+        self.retry_after = retry_after
         self.hint = hint
         self.request_id = request_id
         self.collection = collection
@@ -245,7 +249,7 @@ class ServerUnavailableError(RasterflightError, ConnectionError):
 
 
 class BusyError(ServerUnavailableError):
-    """The server has as much to do as it takes on."""
+    """The server has as much to do as it takes on; ``retry_after`` says when to come back."""
 
     code = "BUSY"
 

@@ -1,12 +1,7 @@
 """How much memory the streams of a process may take together: for the batches on their way, and to work ahead of their readers."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
-
-from rasterflight_protocol import ErrorCode
-from rasterflight_server.errors import ServiceError
 
 MIB: Final = 1 << 20
 #: Batches that streams are sending, or that wait for a reader to take them.
@@ -40,43 +35,30 @@ class StreamBudget:
         """Size of batches for a stream that would begin now and leaves it to the server, at most ``most``."""
         return min(most, max(self._sending // _SHARE, SMALLEST_BATCH))
 
-    @contextmanager
-    def sending(self, batch_bytes: int, total: int, *, exactly: bool) -> Iterator[int]:
-        """Hold what the batch of a stream takes while it runs.
+    def reserve(self, batch_bytes: int, *, exactly: bool) -> int | None:
+        """Take what the batch of a stream takes, until it is released.
 
         Parameters
         ----------
         batch_bytes
             Size of its batches; the most of it, if not ``exactly``.
-        total
-            Bytes of the stream.
 
         Returns
         -------
-        int
-            The size of its batches.
-
-        Raises
-        ------
-        ServiceError
-            BUSY: the size was to be this one, and there is no room.
+        int or None
+            The size of its batches, which are taken; None: it was to be this one, and there is no room.
         """
         with self._lock:
             size = batch_bytes if exactly else self.batch_bytes(batch_bytes)
-            held = min(size, total)
-            if held > max(self._sending, SMALLEST_BATCH):
-                raise ServiceError(
-                    ErrorCode.BUSY,
-                    f"other streams have left no room for batches of {size} bytes",
-                    field="batch_bytes",
-                    hint="try again, ask for smaller batches, or leave their size to the server",
-                )
-            self._sending -= held
-        try:
-            yield size
-        finally:
-            with self._lock:
-                self._sending += held
+            if size > max(self._sending, SMALLEST_BATCH):
+                return None
+            self._sending -= size
+            return size
+
+    def release(self, nbytes: int) -> None:
+        """Return what was reserved."""
+        with self._lock:
+            self._sending += nbytes
 
     def try_take(self, nbytes: int) -> bool:
         """Take bytes to work ahead with, if there are as many."""

@@ -43,6 +43,7 @@ def error_detail(error: ServiceError, request_id: str) -> ErrorDetail:
         asset=error.asset[:_MAX_TEXT],
         field=error.field[:_MAX_TEXT],
         hint=error.hint[:_MAX_TEXT],
+        retry_after=error.retry_after or 0.0,
     )
 
 

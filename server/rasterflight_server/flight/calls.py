@@ -64,5 +64,10 @@ def caller(context: fl.ServerCallContext) -> Caller:
     return call.caller if isinstance(call, Call) else ANONYMOUS
 
 
+def account(context: fl.ServerCallContext) -> str:
+    """Under which name limits of callers are kept; those who do not say who they are count by address, where they have one."""
+    return caller(context).key or context.peer().rpartition(":")[0]
+
+
 def _caller(credentials: list[str]) -> Caller:
     return Caller(hashlib.sha256(repr(credentials).encode()).hexdigest()) if any(credentials) else ANONYMOUS

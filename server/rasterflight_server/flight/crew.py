@@ -21,13 +21,19 @@ class Crew:
         """What the streams of one process may hold."""
         return StreamBudget(SENDING_BYTES // self.size, AHEAD_BYTES // self.size)
 
-    def make_uploads(self) -> Uploads:
-        """The uploads, as one process finds them; what comes to it is a part of what all may keep."""
+    def make_uploads(self, caller_bytes: int | None) -> Uploads:
+        """The uploads, as one process finds them; what comes to it is a part of what all may keep.
+
+        Parameters
+        ----------
+        caller_bytes
+            What one caller may keep; None: as much as there is.
+        """
         limits = Limits()
         total = limits.total_bytes // self.size
         limits = Limits(
             upload_bytes=min(limits.upload_bytes, total),
-            caller_bytes=min(limits.caller_bytes, total),
+            caller_bytes=total if caller_bytes is None else min(caller_bytes, total),
             total_bytes=total,
         )
         shared = None if self.folder is None else SharedAreas(self.folder, limits.seconds)

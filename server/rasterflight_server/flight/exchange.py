@@ -1,6 +1,6 @@
 """Points that stream in, and their values that stream out: one record batch of points is answered before the next is taken."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +12,10 @@ import pyarrow.flight as fl
 from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.v1.plan_pb2 import Progress
 from rasterflight_server.catalog import Collection
-from rasterflight_server.encode.sized import SizedStream
+from rasterflight_server.encode.pointstream import PointsStream
 from rasterflight_server.errors import RequestError
+from rasterflight_server.flight.admission import Place
+from rasterflight_server.flight.running import Terms
 from rasterflight_server.flight.service import Service
 from rasterflight_server.plan.points import Points, check_bands
 from rasterflight_server.plan.request import Request
@@ -28,6 +30,8 @@ class PointsExchange:
         Who answers.
     collection, request
         What is asked for; the points of the request have no coordinates.
+    place
+        Of the stream of answers.
 
     Raises
     ------
@@ -35,7 +39,7 @@ class PointsExchange:
         The request is not one for the points layout, or has coordinates; a band or filter does not fit the collection.
     """
 
-    def __init__(self, service: Service, collection: Collection, request: Request) -> None:
+    def __init__(self, service: Service, collection: Collection, request: Request, place: Place) -> None:
         if request.points is None:
             raise RequestError(
                 ErrorCode.BAD_REQUEST,
@@ -53,41 +57,41 @@ class PointsExchange:
         self._service = service
         self._collection = collection
         self._request = request
+        self._place = place
         self._points: Points = request.points
         #: Of the batches that come out.
-        self.schema: pa.Schema = service.points(collection, request).schema
+        self.schema: pa.Schema = service.points(collection, request, place).schema
 
-    def batches(
-        self, reader: fl.MetadataRecordBatchReader, check: Callable[[], None]
-    ) -> Generator[tuple[pa.RecordBatch, Progress]]:
+    def batches(self, reader: fl.MetadataRecordBatchReader, terms: Terms) -> Generator[tuple[pa.RecordBatch, Progress]]:
         """Answer batch after batch.
 
         Parameters
         ----------
         reader
             Batches with the columns x and y.
-        check
-            Called now and then; raises when the caller has gone.
+        terms
+            For how long this may go on.
         """
         first, sent = 0, 0
-        for batch in _incoming(reader):
+        for batch in _incoming(reader, terms):
             x, y = _coordinates(batch, "x"), _coordinates(batch, "y")
             points = Points(x, y, self._points.crs, self._points.sampling, first)
             check_bands(points, len(self._request.bands))
             progress = Progress()
-            for answer, progress in self._stream(points).batches(check):
+            for answer, progress in self._stream(points).batches(terms.check):
                 progress.bytes_done += sent
                 yield answer, progress
             first, sent = first + len(points), max(sent, progress.bytes_done)
 
-    def _stream(self, points: Points) -> SizedStream:
-        return self._service.points(self._collection, replace(self._request, points=points))
+    def _stream(self, points: Points) -> PointsStream:
+        return self._service.points(self._collection, replace(self._request, points=points), self._place)
 
 
-def _incoming(reader: fl.MetadataRecordBatchReader) -> Iterator[pa.RecordBatch]:
+def _incoming(reader: fl.MetadataRecordBatchReader, terms: Terms) -> Iterator[pa.RecordBatch]:
     while True:
         try:
-            batch = reader.read_chunk().data
+            with terms.idle():
+                batch = reader.read_chunk().data
         except StopIteration:
             return
         if batch is not None:

@@ -1,7 +1,7 @@
 """The Flight server: RPCs in, streams out."""
 
 import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ from rasterflight_server.catalog import Collection
 from rasterflight_server.encode.layouts import plan_schema
 from rasterflight_server.encode.points import plan_schema as points_plan_schema
 from rasterflight_server.encode.records import RecordsStream
-from rasterflight_server.errors import RequestError, ServiceError
+from rasterflight_server.errors import RequestError
 from rasterflight_server.flight.actions import ACTIONS, run_action
 from rasterflight_server.flight.boundary import guard
 from rasterflight_server.flight.calls import CallFactory, caller, request_id
@@ -73,14 +73,14 @@ class FlightServer(fl.FlightServerBase):
         call = request_id(context)
         with guard(context, call):
             request, collection = self.service.request(ticket.ticket, caller(context))
-            if is_records(request):
-                records = RecordsStream(collection, request)
-                return fl.GeneratorStream(
-                    records.schema, self._send_records(context, call, records), options=_writing(request)
-                )
-            stream = self.service.pixels(collection, request)
-            batches = self._send(context, call, stream.batches(_check(context)))
-            return fl.GeneratorStream(stream.schema, batches, options=_writing(request))
+            with self.service.streams.enter(context, request) as running:
+                if is_records(request):
+                    records = RecordsStream(collection, request)
+                    batches = self._send_records(context, call, records)
+                    return fl.GeneratorStream(records.schema, running.of(batches), options=_writing(request))
+                stream = self.service.pixels(collection, request, running.place)
+                sent = self._send(context, call, stream.batches(running.terms.check))
+                return fl.GeneratorStream(stream.schema, running.of(sent), options=_writing(request))
 
     def do_action(self, context: fl.ServerCallContext, action: fl.Action) -> Iterator[bytes]:
         """Run an action; see ``list_actions``."""
@@ -113,14 +113,15 @@ class FlightServer(fl.FlightServerBase):
         call = request_id(context)
         with guard(context, call):
             request, collection = self.service.request(descriptor.command or b"", caller(context))
-            exchange = PointsExchange(self.service, collection, request)
-            writer.begin(exchange.schema, options=_writing(request))
-            for batch, progress in self._send(context, call, exchange.batches(reader, _check(context))):
-                writer.write_with_metadata(batch, progress)
+            with closing(self.service.streams.enter(context, request)) as running:
+                exchange = PointsExchange(self.service, collection, request, running.place)
+                writer.begin(exchange.schema, options=_writing(request))
+                for batch, progress in running.of(self._send(context, call, exchange.batches(reader, running.terms))):
+                    writer.write_with_metadata(batch, progress)
 
     def _send(
         self, context: fl.ServerCallContext, call: str, batches: Generator[tuple[pa.RecordBatch, Progress]]
-    ) -> Iterator[tuple[pa.RecordBatch, pa.Buffer]]:
+    ) -> Generator[tuple[pa.RecordBatch, pa.Buffer]]:
         with guard(context, call), self.service.streaming(), closing(batches):
             for batch, progress in batches:
                 self.service.sent(batch)
@@ -129,7 +130,7 @@ class FlightServer(fl.FlightServerBase):
 
     def _send_records(
         self, context: fl.ServerCallContext, call: str, records: RecordsStream
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> Generator[pa.RecordBatch]:
         with guard(context, call), self.service.streaming():
             for batch in records.batches():
                 self.service.sent(batch)
@@ -162,14 +163,6 @@ class FlightServer(fl.FlightServerBase):
             ordered=True,
             app_metadata=Plan(snapshot=collection.snapshot, records=rows, rows=rows).SerializeToString(),
         )
-
-
-def _check(context: fl.ServerCallContext) -> Callable[[], None]:
-    def check() -> None:
-        if context.is_cancelled():
-            raise ServiceError(ErrorCode.CANCELLED, "the caller has gone")
-
-    return check
 
 
 def _writing(request: Request) -> pa.ipc.IpcWriteOptions:

@@ -9,19 +9,20 @@ import pyarrow as pa
 from rasterflight_protocol import ErrorCode, TicketError, unpack
 from rasterflight_protocol.v1.read_pb2 import LAYOUT_OUTLINES, LAYOUT_PIXELS, LAYOUT_RECORDS, ReadRequest, Shard
 from rasterflight_server.catalog import Collection
-from rasterflight_server.encode.layouts import plan_schema
 from rasterflight_server.encode.outlines import OutlinesStream
-from rasterflight_server.encode.points import plan_schema as points_plan_schema
 from rasterflight_server.encode.pointstream import PointsStream
-from rasterflight_server.encode.sized import SizedStream
 from rasterflight_server.encode.stream import ChipsStream
 from rasterflight_server.errors import RequestError
+from rasterflight_server.flight.admission import Admission, Place
 from rasterflight_server.flight.crew import Crew
 from rasterflight_server.flight.indexes import Indexes
 from rasterflight_server.flight.snapshots import Snapshots
+from rasterflight_server.flight.streams import Streams
+from rasterflight_server.plan.limits import Allowance
 from rasterflight_server.plan.planner import ReadPlan, plan_read
 from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.plan.request import Request, parse_request
+from rasterflight_server.plan.ticketsize import check_ticket
 from rasterflight_server.read.cache import TileCache
 from rasterflight_server.read.workers import Workers
 from rasterflight_server.settings import Settings
@@ -69,8 +70,10 @@ class Service:
         cache = TileCache(settings.cache.memory // crew.size)
         self.workers = Workers(self.telemetry, stores=stores, cache=cache)
         self.snapshots = Snapshots(collections, indexes, self.workers.use)
-        self.uploads = crew.make_uploads()
+        self.limits = settings.limits.part(crew.size)
+        self.uploads = crew.make_uploads(self.limits.caller.uploads)
         self._budget = crew.stream_budget()
+        self.streams = Streams(self.limits, Admission(self.limits, self._budget, self.telemetry), self.telemetry)
 
     @property
     def collections(self) -> Mapping[str, Collection]:
@@ -110,12 +113,17 @@ class Service:
         RequestError
             BAD_REQUEST and its kin; STALE_SNAPSHOT when the ticket is pinned to another snapshot.
         """
+        check_ticket(ticket)
         try:
             message = unpack(ticket)
         except TicketError as error:
             raise RequestError(ErrorCode.BAD_REQUEST, str(error), field="ticket") from None
         self.uploads.forget_expired()
-        request = parse_request(message, lambda upload_id, field: self.uploads.find(upload_id, caller.key, field))
+        request = parse_request(
+            message,
+            lambda upload_id, field: self.uploads.find(upload_id, caller.key, field),
+            Allowance(self.limits.request, self._readable(message.collection, caller)),
+        )
         collection = self.collection(request.collection)
         if request.snapshot and request.snapshot != collection.snapshot:
             raise RequestError(
@@ -127,39 +135,39 @@ class Service:
             )
         return request, collection
 
+    def _readable(self, name: str, caller: Caller) -> Collection | None:
+        return self.collections.get(name) if caller.may_read(name) else None
+
     def planned(self, collection: Collection, request: Request) -> ReadPlan:
         """What a request for pixels will do if it is asked now, its shard left aside."""
         plan = plan_read(collection, request)
         return plan if request.states_batch_bytes else plan.in_batches(self._budget.batch_bytes(request.batch_bytes))
 
-    def chips(self, collection: Collection, request: Request) -> SizedStream:
-        """The stream of pixels that answers a request."""
+    def chips(self, collection: Collection, request: Request, place: Place | None = None) -> ChipsStream:
+        """The stream of pixels that answers a request; its place says how large batches are, None: the request does."""
         plan = plan_read(collection, request).shard()
+        if place is not None:
+            plan = plan.in_batches(place.batch_bytes)
+            if request.layout != LAYOUT_PIXELS:  # whose rows take more than the pixels
+                place.need(plan.nbytes)
+        return ChipsStream(plan, self.workers, self._budget)
 
-        def make(batch_bytes: int) -> ChipsStream:
-            return ChipsStream(plan.in_batches(batch_bytes), self.workers, self._budget)
-
-        total = request.batch_bytes if request.layout == LAYOUT_PIXELS else plan.nbytes
-        return SizedStream(plan_schema(plan), request, total, self._budget, make)
-
-    def points(self, collection: Collection, request: Request) -> SizedStream:
-        """The stream of values at points that answers a request."""
+    def points(self, collection: Collection, request: Request, place: Place | None = None) -> PointsStream:
+        """The stream of values at points that answers a request; ``place`` as for ``chips``."""
         plan = PointPlan(collection, request)
-
-        def make(batch_bytes: int) -> PointsStream:
-            return PointsStream(plan.in_batches(batch_bytes), self.workers, self._budget)
-
-        return SizedStream(points_plan_schema(plan), request, request.batch_bytes, self._budget, make)
+        return PointsStream(plan if place is None else plan.in_batches(place.batch_bytes), self.workers, self._budget)
 
     def outlines(self, collection: Collection, request: Request) -> OutlinesStream:
         """The stream that tells where the pixels of a request lie."""
         return OutlinesStream(plan_read(collection, request).shard())
 
-    def pixels(self, collection: Collection, request: Request) -> SizedStream | OutlinesStream:
+    def pixels(
+        self, collection: Collection, request: Request, place: Place | None = None
+    ) -> ChipsStream | PointsStream | OutlinesStream:
         """The stream that answers a request for pixels, or for where they are."""
         if is_outlines(request):
             return self.outlines(collection, request)
-        return (self.chips if request.points is None else self.points)(collection, request)
+        return (self.chips if request.points is None else self.points)(collection, request, place)
 
     @contextmanager
     def streaming(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.schemas import AREAS_KEY
 from rasterflight_protocol.v1.plan_pb2 import Upload as Answer
 from rasterflight_server.errors import RequestError, ServiceError
-from rasterflight_server.flight.calls import caller
+from rasterflight_server.flight.calls import account, caller
 from rasterflight_server.plan.uploads import Uploads
 
 #: Where areas are put.
@@ -35,7 +35,7 @@ def receive_areas(
         ``Arrival``.
     """
     _check_path(descriptor)
-    with uploads.receive(caller(context).key) as arrival:
+    with uploads.receive(caller(context).key, account(context)) as arrival:
         for values in _columns(reader):
             arrival.add(values)
         # To the reader, a caller who goes away and one who is done look the same.

@@ -15,6 +15,7 @@ from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.antimeridian import unwrapped, within_a_turn
 from rasterflight_server.plan.bounds import vertex_bounds
 from rasterflight_server.plan.crs import LONLAT, in_degrees, parse_crs, transform_geometries
+from rasterflight_server.plan.limits import USUAL, Allowance
 from rasterflight_server.plan.polygons import Polygons
 from rasterflight_server.plan.uploads import FindUpload, no_uploads
 from rasterflight_server.types.lonlat import Box, crosses, lonlat_boxes
@@ -34,14 +35,23 @@ class Areas:
         Name of the message inside the request, for errors.
     uploads
         Finds areas that went up before.
+    allowance
+        How many there may be.
 
     Raises
     ------
     RequestError
-        BAD_GEOMETRY, CRS_REQUIRED, UPLOAD_NOT_FOUND or BAD_REQUEST, naming the geometry at fault.
+        BAD_GEOMETRY, CRS_REQUIRED, UPLOAD_NOT_FOUND or BAD_REQUEST, naming the geometry at fault. LIMIT_EXCEEDED, before anything
+        is parsed.
     """
 
-    def __init__(self, message: Geometries, field: str, uploads: FindUpload = no_uploads) -> None:
+    def __init__(
+        self,
+        message: Geometries,
+        field: str,
+        uploads: FindUpload = no_uploads,
+        allowance: Allowance = USUAL,
+    ) -> None:
         self.field = field
         crs = parse_crs(message.crs, f"{field}.crs")
         self.crs = crs.name
@@ -51,13 +61,17 @@ class Areas:
         self.crossing: npt.NDArray[np.bool_]
         match message.WhichOneof("source"):
             case "bboxes":
+                allowance.check("geometries", len(message.bboxes.values))
                 shapes, self.crossing = _boxes(message.bboxes.values, field, degrees=degrees)
                 self._polygons = Polygons(shapes)
             case "wkb":
+                allowance.check("geometries", len(message.wkb.values))
                 values = np.array(list(message.wkb.values), dtype=object)
-                self._take(Polygons.from_wkb(values, field), degrees=degrees)
+                self._take(Polygons.from_wkb(values, field, allowance), degrees=degrees)
             case "upload":
-                self._take(uploads(message.upload, f"{field}.upload").polygons(field), degrees=degrees)
+                upload = uploads(message.upload, f"{field}.upload")
+                allowance.check("geometries", upload.areas)
+                self._take(upload.polygons(field, allowance), degrees=degrees)
             case _:
                 self._take(Polygons(np.empty(0, dtype=object)), degrees=False)
         self.geometries = self._polygons.geometries

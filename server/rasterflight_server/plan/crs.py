@@ -5,6 +5,7 @@ are made and ended by gRPC, which leaves pyproj's objects with contexts that are
 """
 
 import math
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +26,13 @@ LONLAT = "OGC:CRS84"
 
 #: Less than this, in percent, and a code may stand for another datum than the definition.
 _SURE = 90
+
+#: Where a definition names a file, PROJ opens it: grids, and lists of definitions.
+_FILE = re.compile(
+    r"""grids\s*=\s*(?!@null(?:[\s"]|$)) | \b(?:file|catalog)\s*= | \binit\s*=\s*(?!(?:epsg|esri|ogc|iau2000):\w+)
+    | parameterfile | "value"\s*:\s*\"""",
+    re.IGNORECASE | re.VERBOSE,
+)
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -54,6 +62,10 @@ def parse_crs(text: str, field: str) -> Definition:
     hint = 'pass a CRS such as "EPSG:32618", or "OGC:CRS84" for longitude and latitude'
     if not text:
         raise RequestError(ErrorCode.CRS_REQUIRED, "the coordinates come without a CRS", field=field, hint=hint)
+    if _FILE.search(text):
+        raise RequestError(
+            ErrorCode.CRS_REQUIRED, f"{text[:100]!r} names a file, and files are not opened", field=field, hint=hint
+        )
     definition = _define(text)
     if definition is None:
         raise RequestError(
@@ -115,7 +127,7 @@ def transform_points(coordinates: npt.NDArray[np.float64], source: str, target: 
 def _define(text: str) -> Definition | None:
     try:
         crs = _crs(text)
-    except CRSError:
+    except (CRSError, RecursionError):
         return None
     epsg = 4326 if crs.to_string() == LONLAT else crs.to_epsg(min_confidence=_SURE)
     return Definition(crs.to_string(), crs.to_json(), crs.to_wkt(), epsg)

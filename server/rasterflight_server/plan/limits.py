@@ -1,13 +1,16 @@
-"""What one request may ask of a collection, where its configuration sets bounds."""
+"""What one request may ask for: of the server, and of a collection whose configuration sets bounds."""
+
+from typing import Final
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.catalog import Collection
 from rasterflight_server.errors import RequestError
-from rasterflight_server.plan.request import Request
+from rasterflight_server.settings import RequestLimits
 
 #: Limit -> what is counted, and the way out.
-_WORDS = {
+_WORDS: Final = {
     "geometries": ("areas or windows", "ask for parts of them one after the other"),
+    "vertices": ("vertices of areas", "simplify the areas, or ask for parts of them one after the other"),
     "records": ("records", "narrow them by filters, or ask for some after the other"),
     "chips": ("pairs of record and area", "narrow the records by filters, or ask for parts of the areas"),
     "pixels": ("pixels", "ask for smaller areas, fewer bands or records, or a coarser resolution"),
@@ -15,33 +18,59 @@ _WORDS = {
 }
 
 
-def check_limit(collection: Collection, limit: str, count: int) -> None:
-    """Hold a count against the configuration.
+class Allowance:
+    """What one request may ask for; of two limits the tighter one counts.
 
     Parameters
     ----------
-    limit
-        Field of ``Limits``.
-
-    Raises
-    ------
-    RequestError
-        LIMIT_EXCEEDED: names the limit and the way out.
+    server
+        Limits of the server.
+    collection
+        That the request is for; None: only those of the server hold.
     """
-    most: int | None = getattr(collection.configuration.limits, limit)
-    if most is not None and count > most:
+
+    def __init__(self, server: RequestLimits = RequestLimits(), collection: Collection | None = None) -> None:  # noqa: B008 - it never changes
+        self._server = server
+        self._collection = collection
+
+    def most(self, limit: str) -> int | None:
+        """The tighter limit; None: there is none."""
+        return min((most for most in self._both(limit) if most is not None), default=None)
+
+    def check(self, limit: str, count: int, *, or_more: bool = False) -> None:
+        """Hold a count against a limit.
+
+        Parameters
+        ----------
+        limit
+            Field of ``RequestLimits``.
+        or_more
+            Counting has stopped early.
+
+        Raises
+        ------
+        RequestError
+            LIMIT_EXCEEDED: names the limit, whose it is, and the way out.
+        """
+        most = self.most(limit)
+        if most is None or count <= most:
+            return
         what, hint = _WORDS[limit]
+        of_collection = self._collection is not None and self._both(limit)[1] == most
+        field = f"limits.{limit}" if of_collection else f"limits.request.{limit}"
         raise RequestError(
             ErrorCode.LIMIT_EXCEEDED,
-            f"the request asks for {count} {what}, the collection gives {most} at a time (limits.{limit})",
-            collection=collection.name,
-            field=f"limits.{limit}",
+            f"the request asks for {count}{' or more' if or_more else ''} {what}, "
+            f"the {'collection' if of_collection else 'server'} gives {most} at a time ({field})",
+            collection=self._collection.name if self._collection is not None else "",
+            field=field,
             hint=hint,
         )
 
+    def _both(self, limit: str) -> tuple[int | None, int | None]:
+        own = None if self._collection is None else getattr(self._collection.configuration.limits, limit, None)
+        return getattr(self._server, limit), own
 
-def check_geometries(collection: Collection, request: Request) -> None:
-    """Hold the areas or windows of a request against the configuration; raises as ``check_limit``."""
-    for places in (request.areas, request.windows):
-        if places is not None:
-            check_limit(collection, "geometries", len(places))
+
+#: Where nothing is set.
+USUAL: Final = Allowance()

@@ -15,7 +15,6 @@ from rasterflight_server.errors import RequestError, ServiceError
 from rasterflight_server.plan.bandfields import band_fields
 from rasterflight_server.plan.blocks import block_windows
 from rasterflight_server.plan.cutouts import BandSource, Record, RecordCut
-from rasterflight_server.plan.limits import check_geometries, check_limit
 from rasterflight_server.plan.nothing import no_pixels, no_records
 from rasterflight_server.plan.placing import cut_out
 from rasterflight_server.plan.regrid import Regrid, whole_cuts
@@ -95,17 +94,19 @@ def plan_read(collection: Collection, request: Request) -> ReadPlan:
     Raises
     ------
     RequestError
-        A band, filter or geometry that does not fit the collection. LIMIT_EXCEEDED: more than the collection gives at
-        a time.
+        A band, filter or geometry that does not fit the collection. LIMIT_EXCEEDED: more than the server or the collection gives
+        at a time.
     NoDataError
         The answer would be empty; says which step emptied it.
     """
     entries = [collection.resolve_band(name) for name in request.bands]
-    check_geometries(collection, request)
+    allowance = request.allowance
     selection = select(collection, request)
     if not len(selection.hits):
         raise no_records(collection, request)
-    check_limit(collection, "records", len(selection.hits))
+    allowance.check("records", len(selection.hits))
+    if request.windows is not None:
+        allowance.check("chips", len(selection.hits) * len(request.windows))
     found = list(_find_bands(collection, request, entries, selection.hits))
     regrid = _regrid(request, found)
     areas = [_NO_AREAS] * len(found) if selection.areas is None else selection.areas
@@ -115,10 +116,10 @@ def plan_read(collection: Collection, request: Request) -> ReadPlan:
     facts, levels = (None, {}) if regrid is None else (regrid.facts(), regrid.levels())
     fields = band_fields(request, records)
     plan = ReadPlan(request, collection, _read_only(request, records), fields, facts, levels)
-    check_limit(collection, "chips", plan.chips)
+    allowance.check("chips", plan.chips)
     if request.with_pixels:
-        check_limit(collection, "pixels", plan.pixels)
-        check_limit(collection, "bytes", plan.nbytes)
+        allowance.check("pixels", plan.pixels)
+        allowance.check("bytes", plan.nbytes)
     return plan
 
 

@@ -15,7 +15,6 @@ from rasterflight_server.catalog import BandEntry, Collection
 from rasterflight_server.errors import RequestError, ServiceError
 from rasterflight_server.plan.crs import in_degrees
 from rasterflight_server.plan.cutouts import BandSource, Record
-from rasterflight_server.plan.limits import check_limit
 from rasterflight_server.plan.nothing import nowhere
 from rasterflight_server.plan.placed import Placed
 from rasterflight_server.plan.planner import band_grids
@@ -77,7 +76,7 @@ class PointPlan:
         self._entries: list[BandEntry] = [collection.resolve_band(name) for name in request.bands]
         self._index = PointIndex(*self.points.lonlat) if len(self.points) else None
         hits, self._bounds = self._select()
-        check_limit(collection, "records", len(hits))
+        request.allowance.check("records", len(hits))
         times = hits["datetime"].cast(pa.int64()).to_pylist()
         columns = (hits["row"].to_pylist(), hits["id"].to_pylist(), times, hits["cloud_cover"].to_pylist())
         #: Records that may hold points, in the order of the result.

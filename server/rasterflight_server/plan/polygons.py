@@ -10,6 +10,8 @@ import shapely
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
+from rasterflight_server.plan.limits import USUAL, Allowance
+from rasterflight_server.plan.wkb import tamed
 
 #: Largest area, as WKB.
 MAX_AREA_BYTES = 4 << 20
@@ -29,14 +31,20 @@ class Polygons:
         self.geometries = geometries
 
     @classmethod
-    def from_wkb(cls, values: npt.NDArray[np.object_], field: str) -> "Polygons":
+    def from_wkb(cls, values: npt.NDArray[np.object_], field: str, allowance: Allowance = USUAL) -> "Polygons":
         """Parse ISO WKB or EWKB.
 
         Raises
         ------
         RequestError
-            BAD_GEOMETRY, naming the first geometry at fault.
+            BAD_GEOMETRY, naming the first geometry at fault. LIMIT_EXCEEDED: a geometry is too large, or there are too many vertices;
+            before anything is parsed.
         """
+        sizes = np.fromiter(map(len, values), np.int64, len(values))
+        # Parsed, it has two dimensions, of up to four.
+        _check_sizes(sizes, 2 * MAX_AREA_BYTES, field)
+        values, vertices = tamed(values)
+        allowance.check("vertices", vertices)
         geometries = np.asarray(shapely.from_wkb(values, on_invalid="ignore"), dtype=object)
         kinds = shapely.get_type_id(geometries)
         finite = np.isfinite(shapely.bounds(geometries)).all(axis=1) & _all_finite(geometries)
@@ -69,14 +77,18 @@ class Polygons:
         RequestError
             LIMIT_EXCEEDED.
         """
-        largest = int(np.argmax(self.wkb_sizes))
-        if self.wkb_sizes[largest] > MAX_AREA_BYTES:
-            raise RequestError(
-                ErrorCode.LIMIT_EXCEEDED,
-                f"geometry {largest + 1} takes {self.wkb_sizes[largest]} bytes as WKB, the limit is {MAX_AREA_BYTES}",
-                field=field,
-                hint="simplify it, or split it",
-            )
+        _check_sizes(self.wkb_sizes, MAX_AREA_BYTES, field)
+
+
+def _check_sizes(sizes: npt.NDArray[np.int64], most: int, field: str) -> None:
+    if sizes.max(initial=0) > most:
+        largest = int(np.argmax(sizes))
+        raise RequestError(
+            ErrorCode.LIMIT_EXCEEDED,
+            f"geometry {largest + 1} takes {sizes[largest]} bytes as WKB, the limit is {MAX_AREA_BYTES}",
+            field=field,
+            hint="simplify it, or split it",
+        )
 
 
 def _all_finite(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:

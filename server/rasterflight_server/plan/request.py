@@ -1,5 +1,6 @@
 """A ticket, checked: what can be said to be wrong before anything is looked up."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,9 @@ from rasterflight_protocol.v1.read_pb2 import (
 from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.areas import Areas
 from rasterflight_server.plan.gridoptions import Target, parse_target
+from rasterflight_server.plan.limits import USUAL, Allowance
 from rasterflight_server.plan.points import Points, check_bands, parse_points
+from rasterflight_server.plan.ticketsize import check_parts
 from rasterflight_server.plan.uploads import FindUpload, no_uploads
 from rasterflight_server.types import Window
 
@@ -79,6 +82,8 @@ class Request:
     batch_bytes: int
     #: How buffers travel, as Arrow names it; None: as they are.
     compression: str | None
+    #: How much it may ask for.
+    allowance: Allowance
     message: ReadRequest
 
     @property
@@ -92,6 +97,11 @@ class Request:
         return self.message.batch_bytes > 0
 
     @property
+    def without_pixels(self) -> bool:
+        """No pixels are asked for, but rows of the index, or where chips lie."""
+        return self.layout in (LAYOUT_RECORDS, LAYOUT_OUTLINES)
+
+    @property
     def wants_validity(self) -> bool:
         """The answer depends on which pixels are valid."""
         return self.masked or self.scaled or (self.points is not None and self.points.sampling.wants_validity)
@@ -101,13 +111,19 @@ class Request:
         return not self.columns or band in self.columns
 
 
-def parse_request(message: ReadRequest, uploads: FindUpload = no_uploads) -> Request:
+def parse_request(
+    message: ReadRequest,
+    uploads: FindUpload = no_uploads,
+    allowance: Allowance = USUAL,
+) -> Request:
     """Check a ReadRequest field by field.
 
     Parameters
     ----------
     uploads
         Finds areas that went up before.
+    allowance
+        How much it may ask for.
 
     Raises
     ------
@@ -116,6 +132,7 @@ def parse_request(message: ReadRequest, uploads: FindUpload = no_uploads) -> Req
     """
     if not message.collection:
         raise _bad("no collection is named", "collection", "ListFlights tells what there is")
+    check_parts(message)
     layout = _layout(message)
     bands = list(message.bands)
     _check_use(message, layout)
@@ -123,8 +140,8 @@ def parse_request(message: ReadRequest, uploads: FindUpload = no_uploads) -> Req
         _check_bands(bands)
     index, count = _shard(message)
     where = message.WhichOneof("where")
-    areas = Areas(message.geometries, "geometries", uploads) if where == "geometries" else None
-    windows = _windows(message) if where == "windows" else None
+    areas = Areas(message.geometries, "geometries", uploads, allowance) if where == "geometries" else None
+    windows = _windows(message, allowance) if where == "windows" else None
     return Request(
         collection=message.collection,
         bands=bands,
@@ -134,7 +151,7 @@ def parse_request(message: ReadRequest, uploads: FindUpload = no_uploads) -> Req
         points=_points(message) if where == "points" else None,
         filters=list(message.filters),
         filter_areas=[
-            Areas(filter_.geometries, f"filters[{number}].geometries", uploads)
+            Areas(filter_.geometries, f"filters[{number}].geometries", uploads, allowance)
             for number, filter_ in enumerate(message.filters)
             if filter_.HasField("geometries")
         ],
@@ -150,6 +167,7 @@ def parse_request(message: ReadRequest, uploads: FindUpload = no_uploads) -> Req
         shard_count=count,
         batch_bytes=_batch_bytes(message),
         compression=_compression(message),
+        allowance=allowance,
         message=message,
     )
 
@@ -210,12 +228,13 @@ def _points(message: ReadRequest) -> Points:
 def _check_bands(bands: Sequence[str]) -> None:
     if not bands:
         raise _bad("no band is named", "bands", "name at least one band of the collection")
-    twice = sorted({band for band in bands if bands.count(band) > 1})
+    twice = sorted(band for band, count in Counter(bands).items() if count > 1)
     if twice:
         raise _bad(f"named twice: {', '.join(map(repr, twice))}", "bands", "name each band once")
 
 
-def _windows(message: ReadRequest) -> list[Window]:
+def _windows(message: ReadRequest, allowance: Allowance) -> list[Window]:
+    allowance.check("geometries", len(message.windows.values))
     windows = [Window(w.col_off, w.row_off, w.width, w.height) for w in message.windows.values]
     if not windows:
         raise _bad("there is no window in the list", "windows", "give at least one")

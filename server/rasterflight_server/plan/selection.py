@@ -8,17 +8,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import shapely
 
-from rasterflight_protocol import ErrorCode
 from rasterflight_server.catalog import Collection
-from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.areas import Areas
 from rasterflight_server.plan.request import Request
 from rasterflight_server.types.lonlat import Box
 
-#: Pairs of record and area of one request: what a plan holds of each takes some 50 bytes.
-MAX_CHIPS = 20_000_000
 #: Pairs of record and area that are tested at a time, at the most.
-_PAIRS_TOGETHER = 8_000_000
+_PAIRS_TOGETHER = 2_000_000
 
 Ints = npt.NDArray[np.int64]
 
@@ -44,7 +40,7 @@ def select(collection: Collection, request: Request) -> Selection:
     hits = matching(collection, request, None if request.areas is None else request.areas.lonlat_bounds)
     if request.areas is None:
         return Selection(hits, None)
-    return _joined(hits, request.areas, request.numbers)
+    return _joined(hits, request.areas, request)
 
 
 def matching(collection: Collection, request: Request, bounds: Box | None = None, margin: float = 0.0) -> pa.Table:
@@ -56,23 +52,17 @@ def matching(collection: Collection, request: Request, bounds: Box | None = None
     return hits
 
 
-def _joined(hits: pa.Table, areas: Areas, numbers: Sequence[int] | None) -> Selection:
-    """The records that areas intersect, each with the numbers of these areas; ``numbers`` are those that count, None: all."""
+def _joined(hits: pa.Table, areas: Areas, request: Request) -> Selection:
+    """The records that areas intersect, each with the numbers of these areas."""
     kept: list[Ints] = []
     found: list[Ints] = []
     pairs = 0
     for rows, footprint, area in _matches(hits, areas):
-        if numbers is not None:
-            counts = np.isin(area, numbers)
+        if request.numbers is not None:
+            counts = np.isin(area, request.numbers)
             footprint, area = footprint[counts], area[counts]  # noqa: PLW2901
         pairs += len(area)
-        if pairs > MAX_CHIPS:
-            raise RequestError(
-                ErrorCode.LIMIT_EXCEEDED,
-                f"there are more than {MAX_CHIPS} pairs of record and area",
-                field=areas.field,
-                hint="narrow the records by filters, or ask for parts of the areas one after the other",
-            )
+        request.allowance.check("chips", pairs, or_more=True)
         matched, starts = np.unique(footprint, return_index=True)
         kept.append(rows[matched])
         found.extend(np.split(area, starts[1:]) if len(matched) else [])

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError, ServiceError
+from rasterflight_server.plan.limits import USUAL, Allowance
 from rasterflight_server.plan.polygons import Polygons
 from rasterflight_server.plan.sharedareas import SharedAreas
 
@@ -31,7 +32,7 @@ class Limits:
     areas: int = 1_000_000
     #: Bytes of one upload.
     upload_bytes: int = 512 * MIB
-    #: Bytes of all uploads of one caller; those who do not say who they are have no share of their own.
+    #: Bytes of all uploads of one account.
     caller_bytes: int = 512 * MIB
     #: Bytes of all uploads.
     total_bytes: int = 1024 * MIB
@@ -44,9 +45,11 @@ class Limits:
 class Upload:
     """Areas of one caller, in no particular CRS: the request that refers to them says it."""
 
-    def __init__(self, caller: str, upload_id: str | None = None) -> None:
+    def __init__(self, caller: str, account: str, upload_id: str | None = None) -> None:
         self.id = upload_id or secrets.token_urlsafe(24)
         self.caller = caller
+        #: Whose share it counts for; empty: nobody's.
+        self.account = account
         #: Number of areas.
         self.areas = 0
         #: What they count for.
@@ -55,18 +58,20 @@ class Upload:
         self._polygons: Polygons | None = None
         self._lock = threading.Lock()
 
-    def polygons(self, field: str) -> Polygons:
+    def polygons(self, field: str, allowance: Allowance = USUAL) -> Polygons:
         """The areas, parsed when they are asked for the first time.
 
         Raises
         ------
         RequestError
-            BAD_GEOMETRY, as if the areas stood in ``field`` of the request.
+            BAD_GEOMETRY and LIMIT_EXCEEDED, as if the areas stood in ``field`` of the request.
         """
         with self._lock:
             if self._polygons is None:
                 parts = [values.to_numpy(zero_copy_only=False) for values in self._values]
-                self._polygons = Polygons.from_wkb(np.concatenate([np.empty(0, dtype=object), *parts]), field)
+                self._polygons = Polygons.from_wkb(
+                    np.concatenate([np.empty(0, dtype=object), *parts]), field, allowance
+                )
                 self._values.clear()
             return self._polygons
 
@@ -113,15 +118,17 @@ class Uploads:
         self._complete: dict[str, Upload] = {}
 
     @contextmanager
-    def receive(self, caller: str) -> Iterator["Arrival"]:
+    def receive(self, caller: str, account: str = "") -> Iterator["Arrival"]:
         """Take an upload in; unless it is kept, nothing is left of it.
 
         Parameters
         ----------
         caller
             Who sends it; empty: he does not say.
+        account
+            Whose share it counts for, if that is not the caller's; callers who do not say who they are may have one by their address.
         """
-        upload = Upload(caller)
+        upload = Upload(caller, account or caller)
         with self._lock:
             self._touch(upload)
         try:
@@ -197,11 +204,12 @@ class Uploads:
                     f"an upload takes more than {limits.upload_bytes} bytes "
                     f"(the WKB of its areas, and {limits.bytes_beside} bytes for each)"
                 )
-            others = sum(other.nbytes for other in self._expiry if other.caller == upload.caller)
-            if upload.caller and others + nbytes > limits.caller_bytes:
+            others = sum(other.nbytes for other in self._expiry if other.account == upload.account)
+            if upload.account and others + nbytes > limits.caller_bytes:
                 raise RequestError(
                     ErrorCode.LIMIT_EXCEEDED,
-                    f"the uploads of this caller together take more than {limits.caller_bytes} bytes",
+                    f"the uploads of this caller together take more than {limits.caller_bytes} bytes (limits.caller.uploads)",
+                    field="limits.caller.uploads",
                     hint=f"drop those that are no longer needed (action upload.drop), or wait: "
                     f"they are forgotten {limits.seconds:g} seconds after their last use",
                 )
@@ -235,7 +243,7 @@ class Uploads:
         if found is None:
             return None
         caller, parts = found
-        upload = Upload(caller, upload_id)
+        upload = Upload(caller, caller, upload_id)
         for values in parts:
             upload.add(values, self._price(values))
         return upload

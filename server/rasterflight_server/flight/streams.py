@@ -1,0 +1,81 @@
+"""All streams of a process: let in, and looked after."""
+
+import threading
+import time
+from contextlib import suppress
+from typing import Final
+from weakref import WeakSet
+
+import pyarrow.flight as fl
+
+from rasterflight_server.flight.admission import Admission
+from rasterflight_server.flight.calls import account
+from rasterflight_server.flight.hangup import hang_up
+from rasterflight_server.flight.running import Running, Terms
+from rasterflight_server.plan.request import Request
+from rasterflight_server.settings import LimitSettings
+from rasterflight_server.telemetry import Telemetry
+
+#: How often streams are looked after; more often where they may stall for a shorter time.
+_LOOK_SECONDS: Final = 1.0
+_SHORTEST_LOOK_SECONDS: Final = 0.05
+
+
+class Streams:
+    """The streams that run.
+
+    Of a stream that was ended while Flight waits for its caller, a thread and one batch stay with gRPC until he goes on or goes away. If he does
+    neither for as long again, his connection is closed, unless other streams run on it.
+
+    Parameters
+    ----------
+    limits
+        Of this process.
+    admission
+        Gives places.
+    telemetry
+        Counts streams that stalled.
+    """
+
+    def __init__(self, limits: LimitSettings, admission: Admission, telemetry: Telemetry) -> None:
+        self._limits = limits
+        self._admission = admission
+        self._telemetry = telemetry
+        self._lock = threading.Lock()
+        self._running: WeakSet[Running] = WeakSet()
+        self._watch: threading.Thread | None = None
+        telemetry.add(streams_stalled=0, connections_closed=0)
+
+    def enter(self, context: fl.ServerCallContext, request: Request) -> Running:
+        """Wait for a place, see ``Admission.enter``; the stream that gets it is closed by who makes it, or with the last reference to it."""
+        size, exactly = (0, False) if request.without_pixels else (request.batch_bytes, request.states_batch_bytes)
+        gone = context.is_cancelled
+        place = self._admission.enter(account(context), size, exactly=exactly, gone=gone)
+        running = Running(place, Terms(gone, self._limits.request.seconds), context)
+        with self._lock:
+            self._running.add(running)
+            if self._watch is None:
+                self._watch = threading.Thread(target=self._look, daemon=True, name="streams")
+                self._watch.start()
+        return running
+
+    def _look(self) -> None:
+        pause = max(_SHORTEST_LOOK_SECONDS, min(_LOOK_SECONDS, self._limits.stalled_seconds / 4))
+        while True:
+            time.sleep(pause)
+            with self._lock:
+                running = list(self._running)
+            self._look_after(running)
+
+    def _look_after(self, running: list[Running]) -> None:
+        """End what has stalled; empties the list, since the last reference to a stream must not stay here."""
+        seconds = self._limits.stalled_seconds
+        alive = {stream.peer for stream in running if not stream.place.left}
+        while running:
+            stream = running.pop()
+            # What goes wrong where a stream is freed was logged there.
+            with suppress(fl.FlightError):
+                self._telemetry.add(streams_stalled=int(stream.look(seconds)))
+            if stream.peer not in alive and stream.lingers(seconds):
+                self._telemetry.add(connections_closed=int(hang_up(stream.peer)))
+            del stream

@@ -1,0 +1,25 @@
+"""Connections that are closed from the server's side."""
+
+import socket
+
+import pytest
+
+from rasterflight_server.flight.hangup import hang_up
+
+
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_the_other_end_sees_the_end(family: int, address: str) -> None:
+    with socket.create_server((address, 0), family=family) as listener, socket.socket(family) as client:
+        client.connect(listener.getsockname())
+        port = client.getsockname()[1]
+        with listener.accept()[0]:
+            shown = f"ipv4:{address}:{port}" if family == socket.AF_INET else f"ipv6:%5B{address}%5D:{port}"
+            assert not hang_up(shown.replace(str(port), "1"))
+            assert hang_up(shown)
+            client.settimeout(5)
+            assert client.recv(1) == b""
+
+
+@pytest.mark.parametrize("peer", ["unix:", "", "ipv4:", "ipv4:127.0.0.1:x", "vsock:1:2"])
+def test_what_has_no_address_is_left(peer: str) -> None:
+    assert not hang_up(peer)
