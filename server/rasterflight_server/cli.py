@@ -14,6 +14,7 @@ from rasterflight_server.commands.export import add_export
 from rasterflight_server.commands.index import add_index, add_update
 from rasterflight_server.commands.presets import add_presets
 from rasterflight_server.commands.serve import add_serve
+from rasterflight_server.commands.token import add_token
 from rasterflight_server.errors import ServiceError
 
 _INTERRUPTED = 130
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     parser.set_defaults(interrupted="interrupted")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (add_index, add_update, add_export, add_presets, add_check, add_serve, add_config):
+    for add in (add_index, add_update, add_export, add_presets, add_check, add_serve, add_token, add_config):
         add(subparsers)
     return parser
 

@@ -253,6 +253,19 @@ def test_other_rpcs(raw: fl.FlightClient) -> None:
         check(caught.value, *expected[name])
 
 
+def test_schemas_are_refused_without_a_traceback(raw: fl.FlightClient, trailers: Trailers) -> None:
+    for descriptor in (fl.FlightDescriptor.for_path("naipp"), fl.FlightDescriptor.for_command(b"junk")):
+        trailers.seen.clear()
+        with pytest.raises(pa.ArrowException) as caught:
+            raw.get_schema(descriptor)
+        [trailer] = trailers.seen[ERROR_TRAILER]
+        detail = ErrorDetail.FromString(trailer)
+        assert detail.code in {"COLLECTION_NOT_FOUND", "BAD_REQUEST"}
+        assert f"[{detail.code}] {detail.message}" in str(caught.value)
+        for secret in ("Traceback", "File ", str(Path(__file__).parents[2])):
+            assert secret not in str(caught.value)
+
+
 def test_the_python_client_raises_its_own(client: rf.Client) -> None:
     with pytest.raises(KeyError, match="there is no collection 'yn'"):
         client.collection("yn")
@@ -352,8 +365,12 @@ def test_port_in_use(server: ServerProcess, indexes: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("listen", "words"),
     [
-        ("http://127.0.0.1:1", "the scheme is not grpc or grpc+unix (use grpc://HOST:PORT or grpc+unix:///PATH)"),
+        (
+            "http://127.0.0.1:1",
+            "the scheme is not grpc, grpc+tls or grpc+unix (use grpc://HOST:PORT, grpc+tls://HOST:PORT or grpc+unix:///PATH)",
+        ),
         ("grpc://127.0.0.1", "host or port is missing"),
+        ("grpc://no-such-host.invalid:0", "cannot listen on 'grpc://no-such-host.invalid:0': "),
         ("grpc://127.0.0.1:99999", "the port is not a number from 0 to 65535"),
         ("grpc+unix:///nowhere/at/all/s", "the folder of the socket does not exist"),
         ("grpc+unix:///" + "a" * 120, "more than 107 characters"),

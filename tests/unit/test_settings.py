@@ -49,6 +49,7 @@ disk_size = 1000
 anonymous = true
 [access.jwt]
 jwks = "keys/jwks.json"
+issuer = "https://login.example"
 audience = "rasters"
 
 [limits]
@@ -93,7 +94,10 @@ def test_a_file(file: Path, tmp_path: Path) -> None:
         server=ServerSettings(listen="grpc://0.0.0.0:9000", workers=3, grace=5.0),
         cache=CacheSettings(memory=2 << 30, disk=tmp_path / "kept", disk_size=1000),
         access=AccessSettings(
-            anonymous=True, jwt=JwtSettings(jwks=str(tmp_path / "keys" / "jwks.json"), audience="rasters")
+            anonymous=True,
+            jwt=JwtSettings(
+                jwks=str(tmp_path / "keys" / "jwks.json"), issuer="https://login.example", audience="rasters"
+            ),
         ),
         limits=LimitSettings(
             queue_seconds=0.5, request=RequestLimits(bytes=1_500_000_000), caller=CallerLimits(streams=4)
@@ -116,6 +120,8 @@ def test_variables() -> None:
         environment={
             "RASTERFLIGHT_LIMITS_CALLER_STREAMS": "4",
             "RASTERFLIGHT_ACCESS_JWT_JWKS": "https://host/keys",
+            "RASTERFLIGHT_ACCESS_JWT_ISSUER": "https://host",
+            "RASTERFLIGHT_ACCESS_JWT_AUDIENCE": "rasters",
             "RASTERFLIGHT_ACCESS_ANONYMOUS": "True",
             "RASTERFLIGHT_CACHE_DISK": "here",
             "RASTERFLIGHT_CACHE_DISK_SIZE": "1TiB",
@@ -125,7 +131,9 @@ def test_variables() -> None:
     )
     assert loaded.settings == Settings(
         limits=LimitSettings(caller=CallerLimits(streams=4)),
-        access=AccessSettings(anonymous=True, jwt=JwtSettings(jwks="https://host/keys")),
+        access=AccessSettings(
+            anonymous=True, jwt=JwtSettings(jwks="https://host/keys", issuer="https://host", audience="rasters")
+        ),
         cache=CacheSettings(disk=Path.cwd() / "here", disk_size=1 << 40),
         server=ServerSettings(grace=0.25),
         collections={"ny_2": str(Path.cwd() / "out" / "ny")},
@@ -313,6 +321,16 @@ def test_flags_that_there_are_not(capsys: pytest.CaptureFixture[str]) -> None:
             [f"access.jwt.{key}: without keys no such tokens are taken" for key in ("issuer", "audience")],
         ),
         (
+            Settings(access=AccessSettings(jwt=JwtSettings(jwks="https://h/k", issuer="i"))),
+            [
+                "access.jwt.audience: it is not set, and tokens that the provider makes for others would open this server"
+            ],
+        ),
+        (
+            Settings(tls=TlsSettings(certificate=Path("c"), key=Path("k"))),
+            ["server.listen: there is a certificate, and nothing that goes over this location would be encrypted"],
+        ),
+        (
             Settings(observe=ObserveSettings(health="127.0.0.1:8815", http="[::1]:1")),
             ["observe.health: server.listen is at 127.0.0.1:8815 already"],
         ),
@@ -378,7 +396,8 @@ def test_urls_lose_their_secrets(text: str, seen: str) -> None:
 
 def test_nothing_shows_a_secret(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = "https://user:secret@host/a?sig=secret"
-    assert main(["config", "--show", f"--collection=a={url}", "--set", f"access.jwt.jwks={url}"]) == 0
+    jwt = [f"--set=access.jwt.{key}={value}" for key, value in {"jwks": url, "issuer": "i", "audience": "a"}.items()]
+    assert main(["config", "--show", f"--collection=a={url}", *jwt]) == 0
     shown = capsys.readouterr().out
     assert '#a = "https://***@host/a?***"  # flag --collection' in shown
     assert '#jwks = "https://***@host/a?***"  # flag --set' in shown

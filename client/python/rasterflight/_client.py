@@ -10,6 +10,7 @@ import pyarrow as pa
 from rasterflight._about import TOLD, About
 from rasterflight._collection import Collection
 from rasterflight._connection import Connection, json_object, schema_of
+from rasterflight._credentials import Credentials, Pem, Token
 from rasterflight._requests import Compression
 from rasterflight._server import PrivateServer
 
@@ -106,7 +107,11 @@ class Client:
 def connect(
     url: str | None = None,
     *,
-    token: str | None = None,
+    token: Token | None = None,
+    tls_root_certs: Pem | None = None,
+    client_certificate: Pem | None = None,
+    client_key: Pem | None = None,
+    tls_verify: bool = True,
     timeout: float | None = None,
     compression: Compression | None = None,
 ) -> Client:
@@ -118,8 +123,17 @@ def connect(
         ``grpc://host:port``, ``grpc+tcp://host:port``, ``grpc+tls://host:port`` or ``grpc+unix:///path/to/socket``.
         None: the environment variable ``RASTERFLIGHT_URL``, and without it ``grpc://127.0.0.1:8815``.
     token
-        Sent with every call as ``authorization: Bearer``; use ``grpc+tls://`` where others can listen. None: the
-        environment variable ``RASTERFLIGHT_TOKEN``, if there is one.
+        Sent with every call as ``authorization: Bearer``; use ``grpc+tls://`` where others can listen. A function is
+        called for each call, and gives the token that holds at the moment. None: the environment variable
+        ``RASTERFLIGHT_TOKEN``, if there is one.
+    tls_root_certs
+        For ``grpc+tls://``: PEM with the roots that the certificate of the server may come from, as a path or as bytes.
+        None: the file that ``RASTERFLIGHT_ROOT_CERTS`` names, or else the roots of the system.
+    client_certificate, client_key
+        PEM that the server is shown if it wants to see a certificate (mTLS), as paths or as bytes. None: the files that
+        ``RASTERFLIGHT_CLIENT_CERTIFICATE`` and ``RASTERFLIGHT_CLIENT_KEY`` name, if they do.
+    tls_verify
+        False: whoever answers is taken for the server. For trials alone.
     timeout
         Seconds that a call may take, a read as a whole; None: no limit. A read can have its own.
     compression
@@ -129,10 +143,19 @@ def connect(
     Raises
     ------
     ValueError
-        The URL has another scheme, no host or port, or carries credentials; there is no such compression.
+        The URL has another scheme, no host or port, or carries credentials; a token cannot be sent; certificates cannot be
+        used, or are given for a connection that is not encrypted; there is no such compression.
+    OSError
+        A file of certificates cannot be read.
+
+    Warns
+    -----
+    RuntimeWarning
+        The token goes to another machine unencrypted.
     """
+    credentials = Credentials(token, tls_root_certs, client_certificate, client_key, tls_verify)
     url = url or os.environ.get("RASTERFLIGHT_URL") or _DEFAULT_URL
-    connection = Connection(url, token=token, timeout=timeout, token_from_environment=True, compression=compression)
+    connection = Connection(url, credentials, timeout=timeout, from_environment=True, compression=compression)
     return Client(connection)
 
 

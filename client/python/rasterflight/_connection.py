@@ -1,7 +1,6 @@
 """One Flight connection: where it goes, what each call carries, and whose errors come out."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import pyarrow as pa
 from google.protobuf.message import DecodeError
 from pyarrow import flight, ipc
 
+from rasterflight._credentials import Credentials
 from rasterflight._failures import translated
 from rasterflight._requests import compression_value
 from rasterflight.errors import ProtocolError
@@ -19,7 +19,6 @@ from rasterflight_protocol import pack
 from rasterflight_protocol.v1.plan_pb2 import Upload
 from rasterflight_protocol.v1.read_pb2 import ReadRequest
 
-_TOKEN = "RASTERFLIGHT_TOKEN"  # noqa: S105 - the name of a variable
 SCHEMES = ("grpc", "grpc+tcp", "grpc+tls", "grpc+unix")
 
 
@@ -28,17 +27,15 @@ class Address:
     """All that it takes to connect to a server, from any process."""
 
     url: str
-    #: As the caller gave it.
-    token: str | None = field(default=None, repr=False)
+    #: As the caller gave them.
+    credentials: Credentials = field(default_factory=Credentials)
     timeout: float | None = None
-    #: Without a token, send the one in the environment of the process, if there is one.
+    #: What was not given is taken from the environment of the process, if it is there.
     from_environment: bool = False
 
     def connect(self) -> "Connection":
         """Connect as before."""
-        return Connection(
-            self.url, token=self.token, timeout=self.timeout, token_from_environment=self.from_environment
-        )
+        return Connection(self.url, self.credentials, timeout=self.timeout, from_environment=self.from_environment)
 
 
 class Connection:
@@ -48,44 +45,43 @@ class Connection:
     ----------
     url
         ``grpc://host:port``, ``grpc+tcp://``, ``grpc+tls://`` or ``grpc+unix:///path``.
-    token
-        Sent with every call as ``authorization: Bearer``.
+    credentials
+        Shown to the server.
     timeout
         Seconds that a call may take, a stream as a whole; None: no limit.
-    token_from_environment
-        Without a token, send the one in the environment variable ``RASTERFLIGHT_TOKEN``, if there is one.
+    from_environment
+        Take credentials that are not given from the environment, if they are there.
     compression
         How the rows of reads travel, unless a read says otherwise.
 
     Raises
     ------
     ValueError
-        The URL has another scheme, or carries credentials; the token, the timeout or the compression cannot be used.
+        The URL has another scheme, or carries credentials; the credentials, the timeout or the compression cannot be used.
+    OSError
+        A file of certificates cannot be read.
     """
 
     def __init__(
         self,
         url: str,
+        credentials: Credentials = Credentials(),  # noqa: B008 - it never changes
         *,
-        token: str | None = None,
         timeout: float | None = None,
-        token_from_environment: bool = False,
+        from_environment: bool = False,
         compression: str | None = None,
     ) -> None:
         _check_url(url)
+        credentials.check(url)
         #: How to get here again; without what the environment said.
-        self.address = Address(url, token, timeout, token_from_environment)
-        if token is None and token_from_environment:
-            token = os.environ.get(_TOKEN) or None
-        # not shown: an error must not carry the token into a log
-        if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
-            raise ValueError("the token is empty, or has characters that a header cannot carry")
+        self.address = Address(url, credentials, timeout, from_environment)
+        self._credentials = credentials.with_environment() if from_environment else credentials
+        self._credentials.warn(url)
         self.url = url
         #: For requests.
         self.compression = compression_value(compression)
-        self._headers = [] if token is None else [(b"authorization", b"Bearer " + token.encode())]
         self._timeout = _checked_timeout(timeout)
-        self._flight = flight.FlightClient(url)
+        self._flight = flight.FlightClient(url, **self._credentials.arguments(url))
 
     def close(self) -> None:
         """Close the connection; running streams end with it."""
@@ -171,7 +167,9 @@ class Connection:
     def _options(self, timeout: float | None = None, *, aligned: bool = True) -> Any:
         # gRPC hands out buffers at odd addresses; NumPy is slower on them, and C code may assume alignment
         reading = ipc.IpcReadOptions(ensure_alignment=ipc.Alignment.At64Byte if aligned else ipc.Alignment.Any)
-        return flight.FlightCallOptions(timeout=self.seconds(timeout), headers=self._headers, read_options=reading)
+        return flight.FlightCallOptions(
+            timeout=self.seconds(timeout), headers=self._credentials.headers(), read_options=reading
+        )
 
 
 def json_object(data: bytes, url: str, *, having: Iterable[str] = ()) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 from pyarrow import flight
 
 from rasterflight import errors
+from rasterflight._tlsfailures import cause
 from rasterflight_protocol.v1.error_pb2 import ErrorDetail
 
 _BY_CODE: Final[dict[str, type[errors.RasterflightError]]] = {
@@ -54,6 +55,9 @@ _BY_CLASS: Final[tuple[tuple[type[Exception], type[errors.RasterflightError]], .
     (flight.FlightServerError, errors.InternalServerError),
 )
 
+#: What a connection that cannot be encrypted looks like, among others.
+_MAYBE_ENCRYPTION: Final = (errors.ServerUnavailableError, errors.InternalServerError)
+
 #: What pyarrow may raise from a call or while a stream is read; its ArrowIOError is OSError.
 _FROM_PYARROW: Final = (flight.FlightError, pa.ArrowException, OSError)
 
@@ -79,6 +83,10 @@ def translate(error: Exception, url: str) -> errors.RasterflightError:
     found = next((cls for raised, cls in _BY_CLASS if isinstance(error, raised)), errors.ProtocolError)
     if found is errors.ProtocolError:
         return found(f"the answer of {url} is not as the protocol says: {message}")
+    encryption = cause(url, message) if found in _MAYBE_ENCRYPTION else None
+    if encryption is not None:
+        why, hint = encryption
+        return errors.TlsError(f"no connection to {url}: {why}", hint=hint)
     if found is errors.ServerUnavailableError:
         hint = "start one with `rasterflight-server serve`, or use rasterflight.local(...)"
         return found(f"no server answers at {url}: {message}", hint=hint)

@@ -43,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rasterflight",
         description="Read collections of rasters from a rasterflight server.",
-        epilog="RASTERFLIGHT_URL is the default of --url. A token is taken from RASTERFLIGHT_TOKEN only.",
+        epilog="RASTERFLIGHT_URL is the default of --url. A token is taken from RASTERFLIGHT_TOKEN only; RASTERFLIGHT_ROOT_CERTS, "
+        "RASTERFLIGHT_CLIENT_CERTIFICATE and RASTERFLIGHT_CLIENT_KEY are the defaults of the files of certificates.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, what in (
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
         command.set_defaults(run=run)
         command.add_argument("--url", help="where the server is")
+        _add_certificate_options(command)
         command.add_argument("--compression", choices=get_args(Compression), help="how rows travel, for slow links")
         command.add_argument(
             "--local",
@@ -75,6 +77,13 @@ def _parser() -> argparse.ArgumentParser:
             kinds = ", ".join(WRITERS) if run is _read else ".csv, .parquet"
             command.add_argument("-o", "--output", required=True, metavar="OUT", help=f"file: {kinds}")
     return parser
+
+
+def _add_certificate_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--tls-root-certs", metavar="PEM", help="roots that the server's certificate may come from")
+    command.add_argument("--client-certificate", metavar="PEM", help="certificate to show to the server")
+    command.add_argument("--client-key", metavar="PEM", help="its private key")
+    command.add_argument("--no-tls-verify", action="store_true", help="take whoever answers for the server")
 
 
 def _add_read_options(command: argparse.ArgumentParser) -> None:
@@ -116,7 +125,14 @@ def _add_common_options(command: argparse.ArgumentParser) -> None:
 def _client(options: argparse.Namespace) -> Client:
     if options.local:
         return local(dict(options.local))
-    return connect(options.url, compression=options.compression)
+    return connect(
+        options.url,
+        tls_root_certs=options.tls_root_certs,
+        client_certificate=options.client_certificate,
+        client_key=options.client_key,
+        tls_verify=not options.no_tls_verify,
+        compression=options.compression,
+    )
 
 
 def _ls(client: Client, _: argparse.Namespace) -> None:

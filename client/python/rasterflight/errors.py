@@ -26,7 +26,8 @@ RasterflightError
 │   └── SourceUnavailableError ConnectionError      SOURCE_UNAVAILABLE
 ├── ServerUnavailableError     ConnectionError      no server answers
 │   ├── BusyError                                   BUSY
-│   └── DrainingError                               DRAINING
+│   ├── DrainingError                               DRAINING
+│   └── TlsError                                    no encrypted connection comes about
 ├── DeadlineError              TimeoutError         DEADLINE
 ├── CancelledError             RuntimeError         CANCELLED
 ├── InternalServerError        RuntimeError         INTERNAL
@@ -258,6 +259,12 @@ class DrainingError(ServerUnavailableError):
     """The server is about to stop and takes no new calls."""
 
     code = "DRAINING"
+
+
+class TlsError(ServerUnavailableError):
+    """No encrypted connection to the server comes about: certificates, or one side does not encrypt."""
+
+    retryable = False
 
 
 class DeadlineError(RasterflightError, TimeoutError):

@@ -21,6 +21,10 @@ _FLAGS: Final = {
     "--disk-cache": ("cache.disk", "DIR"),
     "--disk-cache-size": ("cache.disk_size", "SIZE"),
     "--index-cache": ("cache.indexes", "DIR"),
+    "--tls-certificate": ("tls.certificate", "FILE"),
+    "--tls-key": ("tls.key", "FILE"),
+    "--tls-client-ca": ("tls.client_ca", "FILE"),
+    "--tokens": ("access.tokens", "FILE"),
 }
 
 

@@ -4,9 +4,11 @@ Anything but a Flight error would send the server's traceback to the caller, so 
 ``guard``: what is meant for the caller is told with its ``ErrorDetail``, what is not is logged here and becomes INTERNAL.
 """
 
+import codecs
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pyarrow.flight as fl
 
@@ -52,6 +54,17 @@ def flight_error(error: ServiceError, request_id: str) -> fl.FlightError:
     detail = error_detail(error, request_id)
     class_ = _CLASSES.get(error.code, fl.FlightServerError)
     return class_(f"[{error.code.code}] {str(error)[:_MAX_TEXT]}", extra_info=detail.SerializeToString())
+
+
+def without_traceback(error: fl.FlightError) -> Exception:
+    """What to raise from ``get_schema``, where Arrow tells callers the traceback of Flight errors too.
+
+    Arrow asks for the text of what was raised. Where that fails, it tells why it failed instead; and what fails outside of
+    Python, as this does, has no traceback.
+    """
+    fail = partial(codecs.strict_errors, error.with_traceback(None))
+    class_: type[Exception] = type("Error", (Exception,), {"__str__": staticmethod(fail)})
+    return class_()
 
 
 @contextmanager

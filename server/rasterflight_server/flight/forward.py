@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from rasterflight_server.flight.identity.peers import forwarded_name
+
 #: Bytes that are moved at once: what a pipe holds by default. Larger pipes were not faster, and there is a limit to what all may hold.
 _PIECE: Final = 1 << 16
 _BACKLOG: Final = 1024
@@ -54,6 +56,7 @@ class Forwarder:
                 caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for target in sorted(self._open, key=self._open.__getitem__):
                 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as process:
+                    _introduce(process, caller)
                     try:
                         process.connect(str(target))
                     except OSError:
@@ -68,6 +71,14 @@ class Forwarder:
     def _count(self, target: Path, change: int) -> None:
         with self._lock:
             self._open[target] += change
+
+
+def _introduce(process: socket.socket, caller: socket.socket) -> None:
+    """Let the process see whom it is for."""
+    with contextlib.suppress(OSError):  # he has gone already
+        name = forwarded_name(caller.getpeername())
+        if name is not None:
+            process.bind(name)
 
 
 def _join(one: socket.socket, other: socket.socket) -> None:

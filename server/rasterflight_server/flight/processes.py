@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from rasterflight_server.flight.entrance import check_reach
 from rasterflight_server.flight.forward import Forwarder
 from rasterflight_server.flight.listen import Listen
 from rasterflight_server.settings import Settings
@@ -54,9 +55,10 @@ def serve_processes(settings: Settings, *, lifeline: bool = False) -> int:
     Raises
     ------
     ServiceError
-        The location cannot be listened on.
+        The location cannot be listened on, or would let everybody in.
     """
     listen = Listen.parse(settings.server.listen)
+    check_reach(settings, listen)
     listen.check_free()
     folder = Path(tempfile.mkdtemp(prefix="rasterflight-"))
     areas = folder / "areas"
@@ -71,7 +73,9 @@ def serve_processes(settings: Settings, *, lifeline: bool = False) -> int:
     try:
         with listen.bind() as listener:
             address = listen.at(0 if listen.path else listener.getsockname()[1])
-            return _Team(arguments, sockets, settings.server.grace).run(
+            # What comes is passed on as it is: encrypted, where it is.
+            scheme = "grpc+tls+unix" if listen.encrypted else "grpc+unix"
+            return _Team(arguments, sockets, scheme, settings.server.grace).run(
                 Forwarder(listener, sockets), address, lifeline=lifeline
             )
     finally:
@@ -82,12 +86,12 @@ def serve_processes(settings: Settings, *, lifeline: bool = False) -> int:
 class _Team:
     """The processes, and what happens to them."""
 
-    def __init__(self, options: Sequence[str], sockets: Sequence[Path], grace: float) -> None:
+    def __init__(self, options: Sequence[str], sockets: Sequence[Path], scheme: str, grace: float) -> None:
         self._ending = threading.Event()
         #: What to do: the number of a signal, or None to give up.
         self._told: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._workers = [
-            _Worker([*options, f"--listen=grpc+unix://{path}"], path.name, self._ending, self._told) for path in sockets
+            _Worker([*options, f"--listen={scheme}://{path}"], path.name, self._ending, self._told) for path in sockets
         ]
         self._grace = grace
 

@@ -12,8 +12,8 @@ import time
 from types import FrameType
 
 from rasterflight_server.flight.arenas import limit_arenas
+from rasterflight_server.flight.entrance import Entrance
 from rasterflight_server.flight.indexes import Indexes
-from rasterflight_server.flight.listen import Listen
 from rasterflight_server.flight.runtime import Runtime
 from rasterflight_server.flight.server import FlightServer
 from rasterflight_server.flight.service import Service
@@ -44,10 +44,12 @@ def serve(settings: Settings, runtime: Runtime = Runtime()) -> None:  # noqa: B0
     Raises
     ------
     ServiceError
-        An index cannot be used, the location cannot be listened on, or the cache cannot be written.
+        An index, certificate or file of tokens cannot be used, the location cannot be listened on or would let everybody in, or
+        the cache cannot be written.
     """
     limit_arenas()
-    listen = Listen.parse(settings.server.listen)
+    entrance = Entrance.open(settings)
+    listen = entrance.listen
     telemetry = Telemetry()
     indexes = Indexes(settings.collections, settings.cache.indexes, _disk_cache(settings.cache, telemetry))
     opened = indexes.open_all()
@@ -63,7 +65,7 @@ def serve(settings: Settings, runtime: Runtime = Runtime()) -> None:  # noqa: B0
     gc.collect()
     gc.freeze()
     listen.check_free()
-    server = FlightServer(service)
+    server = FlightServer(service, entrance)
     ending = _Ending(settings.server.grace)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ending.on_signal)

@@ -16,9 +16,10 @@ from rasterflight_server.encode.layouts import plan_schema
 from rasterflight_server.encode.points import plan_schema as points_plan_schema
 from rasterflight_server.encode.records import RecordsStream
 from rasterflight_server.errors import RequestError
-from rasterflight_server.flight.actions import ACTIONS, run_action
-from rasterflight_server.flight.boundary import guard
+from rasterflight_server.flight.actions import ACTIONS, actions_of, run_action
+from rasterflight_server.flight.boundary import guard, without_traceback
 from rasterflight_server.flight.calls import CallFactory, caller, request_id
+from rasterflight_server.flight.entrance import Entrance
 from rasterflight_server.flight.exchange import PointsExchange
 from rasterflight_server.flight.service import Service, is_outlines, is_records, shard_requests
 from rasterflight_server.flight.summary import summary
@@ -38,26 +39,32 @@ class FlightServer(fl.FlightServerBase):
     Parameters
     ----------
     service
-        What to serve; its settings say where.
+        What to serve.
+    entrance
+        Where, and to whom.
     """
 
-    def __init__(self, service: Service) -> None:
-        self.calls = CallFactory()
+    def __init__(self, service: Service, entrance: Entrance) -> None:
+        self.calls = CallFactory(entrance.gate)
         self.service = service
-        super().__init__(service.settings.server.listen, middleware={CallFactory.NAME: self.calls})
+        with entrance.listen.for_arrow() as location:
+            super().__init__(location, middleware={CallFactory.NAME: self.calls}, **entrance.arguments())
 
     def list_flights(self, context: fl.ServerCallContext, criteria: bytes) -> Iterator[fl.FlightInfo]:  # noqa: ARG002
         """All collections, as flights of their records."""
         with guard(context, request_id(context)):
-            infos = [self._collection_info(collection) for _, collection in sorted(self.service.collections.items())]
+            infos = [
+                self._collection_info(collection) for collection in self.service.readable(caller(context)).values()
+            ]
         return iter(infos)
 
     def get_flight_info(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
         """Plan a read (command: a ticket), or describe a collection (path: its name)."""
         with guard(context, request_id(context)):
+            who = caller(context)
             if descriptor.descriptor_type == fl.DescriptorType.PATH:
-                return self._collection_info(self.service.collection(_collection_name(descriptor)))
-            request, collection = self.service.request(descriptor.command, caller(context))
+                return self._collection_info(self.service.collection(_collection_name(descriptor), who))
+            request, collection = self.service.request(descriptor.command, who)
             if is_records(request):
                 return self._records_info(collection, request, descriptor)
             if request.points is not None:
@@ -66,7 +73,10 @@ class FlightServer(fl.FlightServerBase):
 
     def get_schema(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.SchemaResult:
         """The schema alone of what ``get_flight_info`` describes."""
-        return fl.SchemaResult(self.get_flight_info(context, descriptor).schema)
+        try:
+            return fl.SchemaResult(self.get_flight_info(context, descriptor).schema)
+        except fl.FlightError as error:
+            raise without_traceback(error) from None
 
     def do_get(self, context: fl.ServerCallContext, ticket: fl.Ticket) -> fl.FlightDataStream:
         """Stream the rows that a ticket asks for."""
@@ -87,9 +97,10 @@ class FlightServer(fl.FlightServerBase):
         with guard(context, request_id(context)):
             return iter([run_action(self.service, action.type, action.body.to_pybytes(), caller(context))])
 
-    def list_actions(self, context: fl.ServerCallContext) -> list[tuple[str, str]]:  # noqa: ARG002 - Flight's signature
-        """The actions."""
-        return [(name, about) for name, (about, _) in ACTIONS.items()]
+    def list_actions(self, context: fl.ServerCallContext) -> list[tuple[str, str]]:
+        """The actions that the caller may run."""
+        with guard(context, request_id(context)):
+            return [(name, ACTIONS[name][0]) for name in actions_of(caller(context))]
 
     def do_put(
         self,

@@ -80,19 +80,24 @@ class Service:
         """The collections as they are served now."""
         return self.snapshots.current
 
-    def collection(self, name: str) -> Collection:
+    def readable(self, caller: Caller) -> dict[str, Collection]:
+        """The collections that exist for a caller, by name, in its order."""
+        return {name: one for name, one in sorted(self.collections.items()) if caller.may_read(name)}
+
+    def collection(self, name: str, caller: Caller = ANONYMOUS) -> Collection:
         """Find a collection.
 
         Raises
         ------
         RequestError
-            COLLECTION_NOT_FOUND: names what there is.
+            COLLECTION_NOT_FOUND: names what there is. What the caller may not read is not there.
         """
+        readable = self.readable(caller)
         try:
-            return self.collections[name]
+            return readable[name]
         except KeyError:
-            near = difflib.get_close_matches(name, list(self.collections), n=1)
-            there = ", ".join(sorted(self.collections)[:20]) or "none"
+            near = difflib.get_close_matches(name, list(readable), n=1)
+            there = ", ".join(list(readable)[:20]) or "none"
             raise RequestError(
                 ErrorCode.COLLECTION_NOT_FOUND,
                 f"there is no collection {name[:100]!r}",
@@ -106,7 +111,7 @@ class Service:
         Parameters
         ----------
         caller
-            Whose uploads the ticket may refer to.
+            Whose uploads the ticket may refer to, and who must be able to read its collection.
 
         Raises
         ------
@@ -124,7 +129,7 @@ class Service:
             lambda upload_id, field: self.uploads.find(upload_id, caller.key, field),
             Allowance(self.limits.request, self._readable(message.collection, caller)),
         )
-        collection = self.collection(request.collection)
+        collection = self.collection(request.collection, caller)
         if request.snapshot and request.snapshot != collection.snapshot:
             raise RequestError(
                 ErrorCode.STALE_SNAPSHOT,

@@ -11,7 +11,7 @@ class JwtSettings:
     """JSON web tokens of an identity provider (RFC 7519)."""
 
     jwks: PathOrUrl | None = None
-    """Its keys: an https URL, or a file; None: no such tokens are taken."""
+    """Its keys: an https URL, or a file; None: no such tokens are taken. With it, issuer and audience must be set too."""
 
     issuer: str | None = None
     """What ``iss`` must say."""
@@ -26,7 +26,7 @@ class JwtSettings:
     """Who the caller is."""
 
     collections_claim: str = "rasterflight_collections"
-    """Names of the collections that he may read, or ``"*"``; without the claim: none."""
+    """Names of the collections that he may read, as a list or with spaces in between; ``*``: all; without the claim: none."""
 
     admin_claim: str = "rasterflight_admin"
     """True: he may also run actions of the operator."""
@@ -37,13 +37,15 @@ class AccessSettings:
     """Who may come in, and what he may do."""
 
     anonymous: bool = False
-    """Everybody may read everything. Without tokens and keys this holds on loopback and unix sockets by itself."""
+    """Who shows no token may read everything. Without tokens, keys and certificates of clients this holds on loopback and unix
+    sockets by itself, and everybody there may also run actions of the operator."""
 
     tokens: Path | None = None
     """File that ``rasterflight-server token`` keeps: hashes of tokens, and what each opens."""
 
     failures: int = 10
-    """Failed tries from one address within a minute before further ones are turned away unread."""
+    """Failed tries from one address within a minute before further ones are turned away unread; tokens that are known to be
+    right are always let in."""
 
     jwt: JwtSettings = field(default_factory=JwtSettings)
     """``[access.jwt]``"""

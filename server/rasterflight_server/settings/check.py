@@ -26,16 +26,20 @@ def conflicts(settings: Settings) -> Iterator[Conflict]:
 
 def _encryption(settings: Settings) -> Iterator[Conflict]:
     tls = settings.tls
+    encrypted = urlsplit(settings.server.listen).scheme.startswith("grpc+tls")
     if tls.certificate is None:
         for key, value in (("tls.key", tls.key), ("tls.client_ca", tls.client_ca)):
             if value is not None:
                 yield Conflict(key, "there is no certificate with it", "set tls.certificate too")
-        if urlsplit(settings.server.listen).scheme == "grpc+tls":
+        if encrypted:
             yield Conflict(
                 "server.listen", "grpc+tls needs a certificate", "set tls.certificate and tls.key, or use grpc://"
             )
     elif tls.key is None:
         yield Conflict("tls.certificate", "there is no key with it", "set tls.key too")
+    elif not encrypted:
+        why = "there is a certificate, and nothing that goes over this location would be encrypted"
+        yield Conflict("server.listen", why, "use grpc+tls://, or unset tls.certificate")
 
 
 def _tokens(settings: Settings) -> Iterator[Conflict]:
@@ -44,6 +48,11 @@ def _tokens(settings: Settings) -> Iterator[Conflict]:
         for key, value in (("access.jwt.issuer", jwt.issuer), ("access.jwt.audience", jwt.audience)):
             if value is not None:
                 yield Conflict(key, "without keys no such tokens are taken", "set access.jwt.jwks too")
+    else:
+        for key, value in (("access.jwt.issuer", jwt.issuer), ("access.jwt.audience", jwt.audience)):
+            if value is None:
+                why = "it is not set, and tokens that the provider makes for others would open this server"
+                yield Conflict(key, why, "set it along with access.jwt.jwks")
 
 
 def _addresses(settings: Settings) -> Iterator[Conflict]:

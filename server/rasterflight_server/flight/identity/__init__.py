@@ -1,0 +1,1 @@
+"""Who makes a call, by what he shows: tokens, JSON web tokens, certificates."""
