@@ -14,6 +14,7 @@ from rasterflight_protocol import ErrorCode, pack
 from rasterflight_protocol.v1.plan_pb2 import Progress
 from rasterflight_protocol.v1.read_pb2 import (
     LAYOUT_OUTLINES,
+    LAYOUT_PIXELS,
     LAYOUT_POINTS,
     LAYOUT_RECORDS,
     MATCH_LATEST,
@@ -88,6 +89,8 @@ REQUESTS = {
     "records": {"layout": LAYOUT_RECORDS, "bands": []},
     "points": {"points": spots(), "layout": LAYOUT_POINTS},
     "newest points": {"points": spots(match=MATCH_LATEST), "layout": LAYOUT_POINTS},
+    "pixels": {"geometries": areas(), "layout": LAYOUT_PIXELS},
+    "columns of pixels": {"layout": LAYOUT_PIXELS, "columns": ["x", "B1"]},
 }
 
 
@@ -114,14 +117,17 @@ def table(schema: pa.Schema, told: list[tuple[pa.RecordBatch, Progress]]) -> pa.
 def test_the_rest_comes_from_every_place(service: Service, name: str) -> None:
     schema, whole = read(service, message_of(REQUESTS[name]))
     assert len(whole) > 2
-    for number, (_, progress) in enumerate(whole):
+    # of pixels there are many small batches
+    step = max(1, len(whole) // 25)
+    for number, (_, progress) in list(enumerate(whole))[::step]:
         # what the position pins need not be in the request
         rest_schema, rest = read(service, message_of(REQUESTS[name], batch_bytes=0, start=progress.next))
         assert rest_schema.equals(schema, check_metadata=True)
         assert_same(table(schema, rest), table(schema, whole[number + 1 :]))
         if rest:
-            assert rest[-1][1].next.records == whole[-1][1].next.records
-            assert rest[-1][1].next.rows == whole[-1][1].next.rows
+            if "pixels" not in name:  # whose places stand before the block that they count on from
+                assert rest[-1][1].next.records == whole[-1][1].next.records
+                assert rest[-1][1].next.rows == whole[-1][1].next.rows
             # of points it depends on the batches
             assert rest[-1][1].bytes_done == pytest.approx(whole[-1][1].bytes_done, rel=0.01)
             assert rest[0][1].bytes_total == whole[0][1].bytes_total
@@ -133,6 +139,8 @@ def test_places_that_the_read_does_not_have(service: Service, name: str) -> None
     places = [{"records": 10**6}, {"records": SCENES + 1}]
     if name not in ("records", "newest points"):
         places += [{"records": SCENES, "rows": 1}, {"rows": 10**6}]
+    if "pixels" in name:
+        places += [{"pixels": 10**9}]
     for beyond in places:
         start = Position(snapshot=snapshot, **beyond)
         with pytest.raises(RequestError, match=r"start: .* are said to be through \(send back the position") as caught:
@@ -187,6 +195,18 @@ def test_a_record_that_fails_in_its_middle_is_no_row(service: Service, folder: P
             read(service, message_of(SKIPPING, start=inside))
     finally:
         (folder / "2.away").rename(folder / "2.tif")
+
+
+def test_pixels_have_a_place_in_their_layout_alone(service: Service) -> None:
+    start = Position(snapshot=service.collection("made").snapshot, pixels=1)
+    with pytest.raises(RequestError, match="start: pixels is 1, and no pixels layout is asked for"):
+        read(service, message_of({}, start=start))
+
+
+def test_pixels_past_failures_have_no_place(service: Service) -> None:
+    _, told = read(service, message_of({"layout": LAYOUT_PIXELS, "on_error": ON_ERROR_SKIP}))
+    assert told
+    assert not any(progress.HasField("next") for _, progress in told)
 
 
 def test_newest_points_past_failures_have_no_place(service: Service) -> None:

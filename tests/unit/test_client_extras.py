@@ -49,6 +49,8 @@ def test_the_client_is_light():
         ("geopandas", "geo", lambda toy: toy.get_gdf(bands="red")),
         ("affine", "geo", lambda toy: toy.get_gdf(bands="red")),
         ("shapely", "geo", lambda toy: toy.read({"type": "Polygon", "coordinates": []}, bands="red")),
+        ("duckdb", "duckdb", lambda toy: toy.to_duckdb(None)),
+        ("polars", "polars", lambda toy: toy.scan_polars()),
         ("tqdm", "cli", lambda toy: toy.get_numpy(bands="red", progress=True)),
     ],
 )

@@ -169,7 +169,7 @@ def test_nothing_said_is_no_filter(nothing):
         ({"split": ()}, "split is empty"),
         ({"bands": []}, "no bands are named .*Collection.bands"),
         ({"bands": ["red", "red"]}, "bands names 'red' more than once"),
-        ({"layout": "tiles"}, "layout is 'tiles', expected 'chips', 'outlines' or 'records'"),
+        ({"layout": "tiles"}, "layout is 'tiles', expected one of 'chips', 'outlines', 'pixels', 'records'"),
         ({"layout": "records"}, "reads no pixels: leave bands, windows"),
         ({"on_error": "ignore"}, "on_error is 'ignore', expected 'raise' or 'skip'"),
         ({"windows": []}, "windows is empty"),

@@ -49,7 +49,7 @@ def selected(
     footprints: list[shapely.Geometry | None], areas: Areas | None, *filters: Areas, allowance: Allowance = USUAL
 ) -> Any:
     collection: Any = SimpleNamespace(select=lambda *_: table(footprints))
-    request: Any = SimpleNamespace(areas=areas, filter_areas=filters, filters=[], allowance=allowance)
+    request: Any = SimpleNamespace(areas=areas, filter_areas=filters, filters=[], numbers=None, allowance=allowance)
     return select(collection, request)
 
 

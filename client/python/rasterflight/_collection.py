@@ -1,7 +1,7 @@
 """A collection, and the ways to read it."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from rasterflight._combine import Combine, check_combine
 from rasterflight._crs import AUTO
 from rasterflight._extras import need
 from rasterflight._geodataframe import check_columns, read_gdf
-from rasterflight._grids import Values, crs_of, is_given, is_whole
+from rasterflight._grids import Values, crs_of, is_whole
 from rasterflight._lazy import check_lazy, outlines_of
 from rasterflight._like import coordinates_of
 from rasterflight._numpy import read_numpy
@@ -23,24 +23,18 @@ from rasterflight._requests import (
     OnError,
     ReadKeywords,
     check_max_concurrent,
-    compression_value,
-    divided,
-    filter_message,
 )
 from rasterflight._stream import Stream
+from rasterflight._tables import TableReads
 from rasterflight._timesteps import Groupby, check_groupby
-from rasterflight._view import Bands
+from rasterflight._view import Bands, Layout
 from rasterflight._xarray import plan_xarray, read_xarray
-from rasterflight.errors import BadRequestError
-from rasterflight_protocol.v1.read_pb2 import LAYOUT_RECORDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Layout = Literal["chips", "outlines", "records"]
 
-
-class Collection(PointReads):
+class Collection(PointReads, TableReads):
     """A collection of records, or a part of it; made by `Client.collection`, never changed.
 
     The read methods share their parameters; they are described at `read`.
@@ -96,8 +90,10 @@ class Collection(PointReads):
         self,
         geometries: Any = None,
         *,
-        bands: Bands,
+        bands: Bands | None = None,
         windows: Any = None,
+        layout: Layout = "chips",
+        columns: Iterable[str] | None = None,
         geometry_crs: Any = AUTO,
         geometry_column: str | None = None,
         all_touched: bool = False,
@@ -107,10 +103,12 @@ class Collection(PointReads):
         **keywords: Unpack[ReadKeywords],
     ) -> Plan:
         """Find out what a read would do; no pixel is fetched. The parameters are those of `read`."""
-        asked = self._pixels(
+        request = self._rows(
+            layout,
             geometries,
             bands,
             keywords,
+            columns=columns,
             windows=windows,
             geometry_crs=geometry_crs,
             geometry_column=geometry_column,
@@ -118,7 +116,7 @@ class Collection(PointReads):
             masked=masked,
             values=values,
         )
-        return plan_from(plan(self._connection, asked.request, timeout), self._connection.url)
+        return plan_from(plan(self._connection, request, timeout), self._connection.url)
 
     def read(
         self,
@@ -127,6 +125,7 @@ class Collection(PointReads):
         bands: Bands | None = None,
         windows: Any = None,
         layout: Layout = "chips",
+        columns: Iterable[str] | None = None,
         geometry_crs: Any = AUTO,
         geometry_column: str | None = None,
         all_touched: bool = False,
@@ -158,7 +157,11 @@ class Collection(PointReads):
             of ``like``, one or a list. Parts outside a raster are cut off.
         layout
             ``"chips"``: a row is a block of pixels of one record and area. ``"outlines"``: the same rows without their
-            pixels, one for each chip; no file is read. ``"records"``: a row is a record; areas then only filter.
+            pixels, one for each chip; no file is read. ``"pixels"``: a row is a pixel, a column per band, for SQL; see
+            `to_dataset`. ``"records"``: a row is a record; areas then only filter.
+        columns
+            Names of the columns that come back, in this order; None: all that the layout has. Bands that are not among them
+            are not read. The rows are the same, whichever columns they have.
         geometry_crs
             CRS of the geometries: text that PROJ understands, an EPSG number, an object with ``to_wkt()``. ``"auto"``:
             what a GeoDataFrame, a GeoSeries, a table or a GeoArrow array says, and it must; for everything else lon/lat
@@ -209,33 +212,22 @@ class Collection(PointReads):
         UserWarning
             The records are in several CRS, and were put in one that nobody chose; says which.
         """
-        if layout == "records":
-            grid, filters = divided(keywords)
-            if bands is not None or windows is not None or masked or values != "raw" or is_given(grid):
-                raise BadRequestError(
-                    "layout='records' reads no pixels: leave bands, windows, target_crs, masked and values out, and all "
-                    "else that is about their grid"
-                )
-            request = self._request(LAYOUT_RECORDS, filter_message(filters, geometries, geometry_crs, geometry_column))
-        elif layout in ("chips", "outlines"):
-            asked = self._pixels(
-                geometries,
-                bands,
-                keywords,
-                windows=windows,
-                geometry_crs=geometry_crs,
-                geometry_column=geometry_column,
-                all_touched=all_touched,
-                masked=masked,
-                values=values,
-                on_error=on_error,
-            )
-            request = asked.request if layout == "chips" else outlines_of(asked.request)
-        else:
-            raise BadRequestError(f"layout is {layout!r}, expected 'chips', 'outlines' or 'records'", field="layout")
-        request.batch_bytes = batch_bytes or 0
-        if compression is not None:
-            request.compression = compression_value(compression)
+        request = self._rows(
+            layout,
+            geometries,
+            bands,
+            keywords,
+            columns=columns,
+            windows=windows,
+            geometry_crs=geometry_crs,
+            geometry_column=geometry_column,
+            all_touched=all_touched,
+            masked=masked,
+            values=values,
+            on_error=on_error,
+            batch_bytes=batch_bytes,
+            compression=compression,
+        )
         return self._open(request, progress=progress, timeout=timeout)
 
     def get_numpy(

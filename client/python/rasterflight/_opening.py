@@ -27,15 +27,18 @@ def open_stream(
     return Stream(reading, connection.url, bar, owner, reading.drop)
 
 
-def plan(connection: Connection, request: ReadRequest, timeout: float | None) -> Any:
-    """Ask for the FlightInfo of a read; areas that went up stay, since its endpoints refer to them."""
+def plan(connection: Connection, request: ReadRequest, timeout: float | None, *, keep: bool = True) -> Any:
+    """Ask for the FlightInfo of a read; areas that went up stay, since its endpoints refer to them, unless told otherwise."""
     deadline = Deadline(connection.seconds(timeout))
     sent = SentRequest(connection, request, deadline)
     try:
-        return connection.plan(sent.message, deadline.left)
+        info = connection.plan(sent.message, deadline.left)
     except BaseException as error:
         lost = not_found(error, sent)
         sent.drop()
         if not lost:
             raise
-    return connection.plan(request, deadline.left)
+        return connection.plan(request, deadline.left)
+    if not keep:
+        sent.drop()
+    return info

@@ -25,8 +25,8 @@ class Plan:
     records: int
     #: Pairs of record and area that overlap.
     chips: int
-    #: Rows that the read will give.
-    rows: int
+    #: Rows that the read will give; None: that takes as long to find out as to read them (pixels of many areas).
+    rows: int | None
     #: Distinct TIFF tiles under the windows.
     tiles: int
     #: Bytes of those tiles as they are stored.
@@ -75,7 +75,7 @@ def plan_from(info: Any, url: str) -> Plan:
         snapshot=told.snapshot,
         records=told.records,
         chips=told.chips,
-        rows=told.rows,
+        rows=None if told.rows < 0 else told.rows,
         tiles=told.tiles,
         bytes_to_fetch=told.bytes_to_fetch,
         bytes_to_receive=told.bytes_to_receive,
@@ -94,5 +94,7 @@ def human_bytes(count: int) -> str:
     return f"{size:.1f} {_UNITS[unit]}" if unit else f"{count} B"
 
 
-def _count(number: int, noun: str) -> str:
+def _count(number: int | None, noun: str) -> str:
+    if number is None:
+        return f"an unknown number of {noun}s"
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

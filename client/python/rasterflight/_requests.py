@@ -140,6 +140,19 @@ def band_names(bands: str | Iterable[str] | None) -> list[str]:
     return names
 
 
+def column_names(columns: Iterable[str] | None) -> list[str]:
+    """Read the columns asked for; none: all.
+
+    Raises
+    ------
+    BadRequestError
+        There is none in the list.
+    """
+    if isinstance(columns, str):
+        raise TypeError(f"columns is {columns!r}, expected a list of names")
+    return [] if columns is None else _names(columns, "columns")
+
+
 def where_from(geometries: Any, windows: Any, geometry_crs: Any, geometry_column: str | None) -> Areas | Windows | None:
     """Read what to cut out of each record: areas, windows, or None for the whole.
 

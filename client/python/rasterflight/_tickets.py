@@ -35,7 +35,7 @@ class Tickets:
             compression=request.compression,
             snapshot=(schema.metadata or {}).get(SNAPSHOT_KEY, b"").decode(),
         )
-        self._base.grid.CopyFrom(_pinned(request.grid, grid))
+        self._base.grid.CopyFrom(pinned(request.grid, grid))
 
     @property
     def identity(self) -> bytes:
@@ -84,7 +84,7 @@ def _one(areas: Geometries, index: int) -> Geometries:
     return one
 
 
-def _pinned(asked: GridOptions, grid: CommonGrid | None) -> GridOptions:
+def pinned(asked: GridOptions, grid: CommonGrid | None) -> GridOptions:
     """Options that lead to the same grid, whichever records take part."""
     pinned = GridOptions()
     pinned.CopyFrom(asked)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, Unpack
+from typing import Any, Literal, Self, Unpack
 
 import pyarrow as pa
 
@@ -12,15 +12,18 @@ from rasterflight._connection import Connection
 from rasterflight._crs import AUTO
 from rasterflight._description import info_lines, summary_lines
 from rasterflight._geometries import Areas
-from rasterflight._grids import grid_message
+from rasterflight._grids import grid_message, is_given
 from rasterflight._html import collection_html
 from rasterflight._opening import open_stream
 from rasterflight._progress import Bar
 from rasterflight._requests import (
+    Compression,
     FilterKeywords,
     OnError,
     ReadKeywords,
     band_names,
+    column_names,
+    compression_value,
     divided,
     filter_message,
     on_error_value,
@@ -29,9 +32,24 @@ from rasterflight._requests import (
 from rasterflight._source import Source
 from rasterflight._stream import Stream
 from rasterflight._timesteps import middle_longitudes
-from rasterflight_protocol.v1.read_pb2 import LAYOUT_CHIPS, LAYOUT_RECORDS, Filter, ReadRequest
+from rasterflight.errors import BadRequestError
+from rasterflight_protocol.v1.read_pb2 import (
+    LAYOUT_CHIPS,
+    LAYOUT_OUTLINES,
+    LAYOUT_PIXELS,
+    LAYOUT_RECORDS,
+    Filter,
+    ReadRequest,
+)
 
 Bands = str | Iterable[str]
+Layout = Literal["chips", "outlines", "pixels", "records"]
+_LAYOUTS = {
+    "chips": LAYOUT_CHIPS,
+    "outlines": LAYOUT_OUTLINES,
+    "pixels": LAYOUT_PIXELS,
+    "records": LAYOUT_RECORDS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +236,56 @@ class View:
         elif where is not None:
             request.windows.CopyFrom(where)
         return Asked(request, names, where if isinstance(where, Areas) else None)
+
+    def _rows(
+        self,
+        layout: str,
+        geometries: Any,
+        bands: Bands | None,
+        keywords: ReadKeywords,
+        *,
+        columns: Iterable[str] | None = None,
+        windows: Any = None,
+        geometry_crs: Any = AUTO,
+        geometry_column: str | None = None,
+        all_touched: bool = False,
+        masked: bool = False,
+        values: str = "raw",
+        on_error: OnError = "raise",
+        batch_bytes: int | None = None,
+        compression: Compression | None = None,
+    ) -> ReadRequest:
+        """Make a request for rows of a layout."""
+        if layout not in _LAYOUTS:
+            told = ", ".join(map(repr, _LAYOUTS))
+            raise BadRequestError(f"layout is {layout!r}, expected one of {told}", field="layout")
+        if layout == "records":
+            grid, filters = divided(keywords)
+            if bands is not None or windows is not None or masked or values != "raw" or is_given(grid):
+                raise BadRequestError(
+                    "layout='records' reads no pixels: leave bands, windows, target_crs, masked and values out, and all "
+                    "else that is about their grid"
+                )
+            request = self._request(LAYOUT_RECORDS, filter_message(filters, geometries, geometry_crs, geometry_column))
+        else:
+            request = self._pixels(
+                geometries,
+                bands,
+                keywords,
+                windows=windows,
+                geometry_crs=geometry_crs,
+                geometry_column=geometry_column,
+                all_touched=all_touched,
+                masked=masked,
+                values=values,
+                on_error=on_error,
+            ).request
+            request.layout = _LAYOUTS[layout]
+        request.columns.extend(column_names(columns))
+        request.batch_bytes = batch_bytes or 0
+        if compression is not None:
+            request.compression = compression_value(compression)
+        return request
 
     def _request(self, layout: Any, added: Filter | None) -> ReadRequest:
         filters = self._filters if added is None else (*self._filters, added)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
-from rasterflight_protocol.bands import BandField, is_band
+from rasterflight_protocol.bands import BandField, is_band, pixel_type
 
 #: Key of the schema metadata that holds ``{crs: {"wkt": WKT2, "projjson": {...}}}`` for every value of the column ``crs``.
 CRS_KEY = b"rasterflight:crs"
@@ -85,6 +85,46 @@ CHIPS_COLUMNS = frozenset([*chips_schema([]).names, "error"])
 def band_fields(schema: pa.Schema) -> list[BandField]:
     """The bands of a chips schema, in order."""
     return [BandField.from_arrow(field) for field in schema if is_band(field)]
+
+
+def pixels_schema(
+    bands: Sequence[BandField], *, with_error: bool = False, metadata: dict[bytes, bytes] | None = None
+) -> pa.Schema:
+    """Schema of the pixels layout.
+
+    A row is a pixel of one record and area. ``row`` and ``col`` count from 0 at the upper left pixel of the chip, which is the part of the
+    record that the area's bounds cut out; ``x`` and ``y`` are the centre of the pixel in ``crs``, the same for every chip of a raster.
+    Pixels outside of the area have no row; a band is null where its pixel is invalid.
+
+    Parameters
+    ----------
+    bands
+        One column each, in the band's own type, after the fixed columns.
+    with_error
+        Add the column ``error`` (``on_error = SKIP``): why a part of a chip could not be read. Such a row stands for all pixels of the
+        part: it has no row, col, x, y, and its bands are null.
+    metadata
+        Schema metadata.
+    """
+    fields = [
+        pa.field("record_id", pa.utf8(), nullable=False),
+        pa.field("datetime", pa.timestamp("us", "UTC")),
+        pa.field("cloud_cover", pa.float64()),
+        pa.field("geometry_id", pa.int64()),
+        pa.field("crs", pa.utf8()),
+        pa.field("row", pa.int32()),
+        pa.field("col", pa.int32()),
+        pa.field("x", pa.float64()),
+        pa.field("y", pa.float64()),
+        *(band.to_arrow().with_type(pixel_type(band.dtype)) for band in bands),
+    ]
+    if with_error:
+        fields.append(pa.field("error", pa.utf8()))
+    return pa.schema(fields, metadata=metadata)
+
+
+#: Names that a band cannot have in the pixels layout.
+PIXELS_COLUMNS = frozenset([*pixels_schema([]).names, "error"])
 
 
 def points_schema(

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from rasterflight_protocol import BandField, chips_schema
+from rasterflight_protocol import BandField
 from rasterflight_protocol.bands import pixel_type
 from rasterflight_protocol.schemas import CRS_KEY, GRID_KEY, SNAPSHOT_KEY
 from rasterflight_server.encode.segments import Segment, segments
@@ -22,23 +23,17 @@ Pixels = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 
 
-def plan_schema(plan: ReadPlan) -> pa.Schema:
-    """The exact schema of the stream that answers a plan."""
+def plan_metadata(plan: ReadPlan) -> dict[bytes, bytes]:
+    """What the schema of the stream that answers a plan tells besides its columns."""
     definitions = {}
     for crs in plan.crs:
         wkt, projjson = _definition(plan, crs)
         definitions[crs] = {"wkt": wkt, "projjson": projjson}
-    areas = plan.request.areas
-    return chips_schema(
-        plan.bands,
-        geometry_crs=None if areas is None else areas.projjson,
-        with_error=plan.request.skip_errors,
-        metadata={
-            CRS_KEY: json.dumps(definitions).encode(),
-            SNAPSHOT_KEY: plan.collection.snapshot.encode(),
-            **({} if plan.grid_facts is None else {GRID_KEY: plan.grid_facts}),
-        },
-    )
+    return {
+        CRS_KEY: json.dumps(definitions).encode(),
+        SNAPSHOT_KEY: plan.collection.snapshot.encode(),
+        **({} if plan.grid_facts is None else {GRID_KEY: plan.grid_facts}),
+    }
 
 
 def _definition(plan: ReadPlan, crs: str) -> tuple[str, dict[str, Any]]:
@@ -58,7 +53,7 @@ class ChipsBatch:
     plan
         Of the read.
     schema
-        From ``plan_schema``.
+        With all columns of the layout.
     rows
         In order.
     """
@@ -99,8 +94,11 @@ class ChipsBatch:
             start = self._starts[column][segment.rows[0]]
             np.logical_not(invalid, out=self._valid[column][start : start + segment.pixels])
 
-    def finish(self, failed: Mapping[int, ServiceError]) -> pa.RecordBatch:
-        """Wrap the buffers.
+    def set_outside(self, segment: Segment, outside: npt.NDArray[np.bool_] | None) -> None:
+        """Say which pixels of a segment are outside the areas; here they have places in the rows like all others."""
+
+    def finished(self, failed: Mapping[int, ServiceError]) -> Iterator[pa.RecordBatch]:
+        """Make record batches: here just one.
 
         Parameters
         ----------
@@ -111,9 +109,11 @@ class ChipsBatch:
         arrays = [*self._of_records(), *self._of_areas(), *self._of_chips(), *self._bands(errors)]
         if self._plan.request.skip_errors:
             arrays.append(pa.array([str(errors[row]) if row in errors else None for row in range(self._length)]))
-        return pa.RecordBatch.from_arrays(
+        batch = pa.RecordBatch.from_arrays(
             [array.cast(field.type) for array, field in zip(arrays, self._schema, strict=True)], schema=self._schema
         )
+        columns = self._plan.request.columns
+        yield batch.select(columns) if columns else batch
 
     def _unreadable(self) -> Iterator[tuple[int, ServiceError]]:
         """Rows that stand for records of which it was known before that they cannot be read."""
@@ -137,29 +137,37 @@ class ChipsBatch:
 
     def _of_areas(self) -> list[pa.Array]:
         """The columns geometry_id, geometry."""
-        numbers = np.concatenate([rows.numbers for rows in self._rows])
+        ids = self._geometry_ids()
         areas = self._plan.request.areas
-        known = pa.array(numbers, mask=numbers < 0)
-        wkb = pa.nulls(self._length, pa.binary()) if areas is None else areas.wkb.take(known)
-        return [pa.array(numbers + 1, mask=numbers < 0), wkb]
+        wkb = pa.nulls(self._length, pa.binary()) if areas is None else areas.wkb.take(pc.subtract(ids, 1))
+        return [ids, wkb]
+
+    def _geometry_ids(self) -> pa.Array:
+        numbers = np.concatenate([rows.numbers for rows in self._rows])
+        return pa.array(numbers + 1, mask=numbers < 0)
 
     def _of_chips(self) -> list[pa.Array]:
         """The columns crs, transform, chip_height, chip_width, row_off, height, width."""
         transforms = np.zeros((self._length, 6))
         shapes = np.zeros((5, self._length), dtype=np.int32)
-        number = np.full(self._length, -1)
-        for index, segment in enumerate(self.segments):
+        for segment in self.segments:
             windows = segment.cut.windows[segment.chip]
             transforms[segment.rows] = segment.cut.grid.window_transforms(windows)
             shapes[:2, segment.rows] = windows[:, 3], windows[:, 2]
             shapes[2:, segment.rows] = segment.start, segment.stop - segment.start, windows[:, 2]
-            number[segment.rows] = index
-        none = number < 0
-        crs = pa.array([segment.cut.grid.crs for segment in self.segments], pa.utf8())
+        crs = self._of_segments([segment.cut.grid.crs for segment in self.segments], pa.utf8())
+        none = shapes[0] == 0
         transform = pa.FixedSizeListArray.from_arrays(
             pa.array(transforms.reshape(-1)), type=self._schema.field("transform").type, mask=pa.array(none)
         )
-        return [crs.take(pa.array(number, mask=none)), transform, *map(pa.array, shapes)]
+        return [crs, transform, *map(pa.array, shapes)]
+
+    def _of_segments(self, values: Sequence[object], type_: pa.DataType) -> pa.Array:
+        """Give to each row what belongs to its segment; null without one."""
+        number = np.full(self._length, -1)
+        for index, segment in enumerate(self.segments):
+            number[segment.rows] = index
+        return pa.array(values, type_).take(pa.array(number, mask=number < 0))
 
     def _bands(self, errors: Mapping[int, object]) -> list[pa.Array]:
         arrays = []
@@ -170,12 +178,12 @@ class ChipsBatch:
                 # What was not written must not show, even where it counts as null.
                 pixels[starts[row] : starts[row + 1]] = 0
                 valid[row] = False
-            values = _values(band, pixels, self._valid[column] if self._valid else None)
+            values = pixel_array(band, pixels, self._valid[column] if self._valid else None)
             arrays.append(_list_array(self._schema.field(band.name).type, starts, values, valid))
         return arrays
 
 
-def _values(band: BandField, pixels: Pixels, valid: npt.NDArray[np.bool_] | None) -> pa.Array:
+def pixel_array(band: BandField, pixels: Pixels, valid: npt.NDArray[np.bool_] | None) -> pa.Array:
     """Pixels as an Arrow array; their buffer is not copied."""
     nulls = None if valid is None or valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
     type_ = pixel_type(band.dtype)

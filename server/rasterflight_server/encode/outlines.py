@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from rasterflight_protocol.v1.plan_pb2 import Progress
-from rasterflight_server.encode.chips import ChipsBatch, plan_schema
+from rasterflight_server.encode.layouts import Batches
 from rasterflight_server.encode.position import Place, rows_left
 from rasterflight_server.plan.blocks import Rows, batches, record_rows
 from rasterflight_server.plan.cutouts import RecordCut
@@ -26,7 +26,8 @@ class OutlinesStream:
     """
 
     def __init__(self, plan: ReadPlan) -> None:
-        self.schema: pa.Schema = plan_schema(plan)
+        self._batches = Batches(plan)
+        self.schema: pa.Schema = self._batches.schema
         self._plan = plan
 
     def batches(self, check: Callable[[], None]) -> Generator[tuple[pa.RecordBatch, Progress]]:
@@ -43,7 +44,9 @@ class OutlinesStream:
         rows = rows_left(self._plan, outline_rows)
         for batch in batches(rows, self._plan.request.batch_bytes, sizes):
             check()
-            yield ChipsBatch(self._plan, self.schema, batch).finish({}), Progress(next=place.after(batch))
+            position = place.after(batch)
+            for made in self._batches.make(batch).finished({}):
+                yield made, Progress(next=position)
 
 
 def outline_rows(record: RecordCut) -> Rows:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+import pyarrow as pa
+
 from rasterflight_protocol.v1.read_pb2 import Position
 from rasterflight_server.plan.blocks import Rows
 from rasterflight_server.plan.cutouts import RecordCut
@@ -22,15 +24,26 @@ class Place:
     def __init__(self, plan: ReadPlan, batch_bytes: int = 0) -> None:
         start = plan.request.start
         start.check(len(plan.records))
+        self._plan = plan
         self._coming = iter(plan.records[start.records :])
         self._record = next(self._coming, None)
-        self._position = Position(
+        #: Of the pixels that come next, as many are not to be sent.
+        self._known = start.pixels
+        #: Between the batch that was sent last and the one to come.
+        self.position = Position(
             snapshot=plan.collection.snapshot,
             batch_bytes=batch_bytes,
             records=start.records,
             rows=start.rows,
             bytes=start.nbytes,
         )
+
+    def left_of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """What of a batch of pixels has not been sent; with it, all of them are through."""
+        known = min(self._known, len(batch))
+        self._known -= known
+        self.position.pixels += len(batch)
+        return batch.slice(known)
 
     def after(self, batch: Sequence[Rows], nbytes: int = 0) -> Position:
         """Go on to the end of a batch.
@@ -40,7 +53,9 @@ class Place:
         nbytes
             Its pixels.
         """
-        position = self._position
+        position = self.position
+        self._plan.request.start.check_pixels(self._known)
+        position.pixels = 0
         for rows in batch:
             while rows.record is not self._record:
                 self._record = next(self._coming)

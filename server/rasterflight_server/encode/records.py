@@ -8,6 +8,7 @@ import pyarrow as pa
 from rasterflight_protocol.v1.plan_pb2 import Progress
 from rasterflight_protocol.v1.read_pb2 import Position
 from rasterflight_server.catalog import Collection
+from rasterflight_server.encode.projection import projected
 from rasterflight_server.plan.request import Request
 from rasterflight_server.plan.selection import select
 
@@ -27,7 +28,7 @@ class RecordsStream:
     """
 
     def __init__(self, collection: Collection, request: Request) -> None:
-        self.schema: pa.Schema = collection.records_schema
+        self.schema: pa.Schema = projected(collection.records_schema, request.columns)
         rows = select(collection, request).hits["row"].to_numpy()
         self._collection = collection
         self.rows = np.array_split(rows, request.shard_count)[request.shard_index]
@@ -45,6 +46,7 @@ class RecordsStream:
         position = Position(snapshot=self._collection.snapshot, records=self._first)
         for start in range(self._first, len(self.rows), BATCH_ROWS):
             check()
-            for batch in self._collection.records(self.rows[start : start + BATCH_ROWS]).to_batches():
+            rows = self._collection.records(self.rows[start : start + BATCH_ROWS])
+            for batch in rows.select(self.schema.names).to_batches():
                 position.records += len(batch)
                 yield batch, Progress(next=position)

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from rasterflight_server.plan.blocks import Rows, batches, row_weights, strips
 from rasterflight_server.plan.cutouts import GridCut, RecordCut
-from rasterflight_server.plan.estimate import samples_needed
+from rasterflight_server.plan.estimate import sources_needed
+from rasterflight_server.plan.joined import JoinedCut
 from rasterflight_server.plan.warpedcut import WarpedCut
 from rasterflight_server.read.reader import RETAINED_BYTES
 from rasterflight_server.read.tiling import cut_along_tiles
@@ -98,8 +99,8 @@ def _kept_bytes(rows: Rows, batch: Ints, ahead: int) -> int:
     change = np.zeros(int(batch[-1]) + ahead + 2, dtype=np.int64)
     for position, cut in enumerate(rows.record.cuts):
         here = np.flatnonzero(rows.cut == position)
-        windows = cut.source_windows(strips(cut, rows.chip[here], rows.start[here], rows.stop[here]))
-        for asset, number, samples in samples_needed(cut):
+        blocks = strips(cut, rows.chip[here], rows.start[here], rows.stop[here])
+        for asset, number, samples, windows in sources_needed(cut, blocks):
             level = asset.profile.level(number)
             parts = cut_along_tiles(level, windows)
             order = np.argsort(parts.tile, kind="stable")
@@ -150,7 +151,7 @@ def _pixel_memory(cut: GridCut) -> int:
     raw = sum(
         np.dtype(band.level.dtype).itemsize
         for band in cut.bands
-        if band.dtype != band.level.dtype or isinstance(cut, WarpedCut)
+        if band.dtype != band.level.dtype or isinstance(cut, WarpedCut | JoinedCut)
     )
     # And a byte for each band to say whether the pixel is valid.
     told = len(cut.bands) if others else 0

@@ -1,23 +1,25 @@
 """The stream of pixels: batches are read ahead of the one that is sent, within bounds, and come in order."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from rasterflight_protocol.v1.plan_pb2 import Progress
+from rasterflight_protocol.v1.read_pb2 import LAYOUT_PIXELS
 from rasterflight_server.encode.budget import StreamBudget
-from rasterflight_server.encode.chips import ChipsBatch, plan_schema
+from rasterflight_server.encode.chips import ChipsBatch
+from rasterflight_server.encode.layouts import Batches
 from rasterflight_server.encode.position import Place, rows_left
 from rasterflight_server.encode.schedule import GROUP_BYTES, Group, schedule
 from rasterflight_server.encode.segments import Segment
 from rasterflight_server.encode.warping import Assembling, assembly
 from rasterflight_server.errors import ServiceError, SourceError
 from rasterflight_server.plan.blocks import Rows, record_rows, strips
-from rasterflight_server.plan.estimate import samples_needed
+from rasterflight_server.plan.estimate import sources_needed
 from rasterflight_server.plan.masks import Masks
 from rasterflight_server.plan.planner import ReadPlan
 from rasterflight_server.plan.warpedcut import WarpedCut
@@ -64,7 +66,8 @@ class ChipsStream:
     """
 
     def __init__(self, plan: ReadPlan, workers: Workers, budget: StreamBudget, meter: Meter | None = None) -> None:
-        self.schema: pa.Schema = plan_schema(plan)
+        self._batches = Batches(plan)
+        self.schema: pa.Schema = self._batches.schema
         self._plan = plan
         self._budget = budget
         self._batches_ahead = LOOKAHEAD_BYTES // plan.request.batch_bytes
@@ -91,15 +94,35 @@ class ChipsStream:
                     return
                 current = started.popleft()
                 self._budget.give_back(current.taken)
-                batch = self._complete(current, check)
-                position = place.after(current.rows, current.batch.nbytes)
+                sent = self._sent(self._complete(current, check), current.rows, current.batch.nbytes, place)
                 del current
-                yield batch, Progress(bytes_done=position.bytes, bytes_total=self._plan.nbytes, next=position)
-                del batch
+                yield from sent
+                del sent
         finally:
             self._reader.close()
             for left in started:
                 self._budget.give_back(left.taken)
+
+    def _sent(
+        self, made: Iterator[pa.RecordBatch], rows: Sequence[Rows], nbytes: int, place: Place
+    ) -> Generator[tuple[pa.RecordBatch, Progress]]:
+        """What is made of some rows, and where the stream stands after each batch."""
+        request, total = self._plan.request, self._plan.nbytes
+        if request.layout != LAYOUT_PIXELS:
+            position = place.after(rows, nbytes)
+            for batch in made:
+                yield batch, Progress(bytes_done=position.bytes, bytes_total=total, next=position)
+                del batch
+            return
+        # Where errors are rows, the rows that come later are not sure to be the same another time.
+        told = None if request.skip_errors else place.position
+        for batch in made:
+            left = place.left_of(batch)
+            del batch
+            if len(left):
+                yield left, Progress(bytes_done=place.position.bytes + nbytes, bytes_total=total, next=told)
+            del left
+        place.after(rows, nbytes)
 
     def _fill(self, started: deque[_Started], coming: "_Coming") -> None:
         """Start batches until enough are under way."""
@@ -132,8 +155,9 @@ class ChipsStream:
         begun = []
         pieces = []
         for rows in group.batches:
-            batch = ChipsBatch(self._plan, self.schema, rows)
-            assemblies = [assembly(batch, segment) for segment in batch.segments]
+            batch = self._batches.make(rows)
+            parts = [replace(segment, cut=part) for segment in batch.segments for part in segment.cut.parts]
+            assemblies = [assembly(batch, part) for part in parts]
             needed = [(one, piece) for one in assemblies for piece in one.pieces(self._wanted)]
             begun.append(_Started(batch, rows, assemblies, Pending(), [one for one, _ in needed]))
             pieces.append([piece for _, piece in needed])
@@ -147,9 +171,9 @@ class ChipsStream:
         for rows in rows_left(self._plan, lambda record: record_rows(record, target)):
             for position, cut in enumerate(rows.record.cuts):
                 here = rows.cut == position
-                windows = cut.source_windows(strips(cut, rows.chip[here], rows.start[here], rows.stop[here]))
-                for asset, level, samples in samples_needed(cut):
-                    self._reader.expect(asset, level, samples, windows)
+                windows = strips(cut, rows.chip[here], rows.start[here], rows.stop[here])
+                for asset, level, samples, sources in sources_needed(cut, windows):
+                    self._reader.expect(asset, level, samples, sources)
             yield rows
 
     def _wanted(self, segment: Segment, level: Level) -> npt.NDArray[np.bool_] | None:
@@ -164,7 +188,7 @@ class ChipsStream:
         wanted = self._masks.tiles(segment.cut, level, segment.windows, segment.edges)
         return None if wanted.all() else wanted
 
-    def _complete(self, started: _Started, check: Callable[[], None]) -> pa.RecordBatch:
+    def _complete(self, started: _Started, check: Callable[[], None]) -> Iterator[pa.RecordBatch]:
         failed: dict[int, ServiceError] = {}
         hasty = not self._plan.request.skip_errors
         for piece, windows, error in self._reader.wait(started.pending, check, hasty=hasty):
@@ -173,8 +197,10 @@ class ChipsStream:
         if failed and not self._plan.request.skip_errors:
             raise failed[min(failed)]
         for one in started.assemblies:
-            one.finish(self._outside(one.segment))
-        return started.batch.finish(failed)
+            outside = self._outside(one.segment)
+            one.finish(outside)
+            started.batch.set_outside(one.segment, outside)
+        return started.batch.finished(failed)
 
     def _locate(self, error: SourceError) -> ServiceError:
         error.collection = self._plan.collection.name

@@ -12,7 +12,7 @@ from rasterflight_protocol import ErrorCode, pack
 from rasterflight_protocol.v1.plan_pb2 import Plan, Progress
 from rasterflight_protocol.v1.read_pb2 import LAYOUT_RECORDS, ReadRequest
 from rasterflight_server.catalog import Collection
-from rasterflight_server.encode.chips import plan_schema
+from rasterflight_server.encode.layouts import plan_schema
 from rasterflight_server.encode.points import plan_schema as points_plan_schema
 from rasterflight_server.encode.records import RecordsStream
 from rasterflight_server.errors import RequestError
@@ -193,12 +193,13 @@ class FlightServer(fl.FlightServerBase):
         )
 
     def _records_info(self, collection: Collection, request: Request, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
-        rows = len(RecordsStream(collection, request).rows)
+        stream = RecordsStream(collection, request)
+        rows = len(stream.rows)
         pinned = ReadRequest()
         pinned.CopyFrom(request.message)
         pinned.snapshot = collection.snapshot
         return fl.FlightInfo(
-            collection.records_schema,
+            stream.schema,
             descriptor,
             [_endpoint(pinned)],
             total_records=rows,

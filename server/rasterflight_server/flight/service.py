@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping
 
 from rasterflight_protocol import ErrorCode, TicketError, unpack
-from rasterflight_protocol.v1.read_pb2 import LAYOUT_OUTLINES, LAYOUT_RECORDS, ReadRequest, Shard
+from rasterflight_protocol.v1.read_pb2 import LAYOUT_OUTLINES, LAYOUT_PIXELS, LAYOUT_RECORDS, ReadRequest, Shard
 from rasterflight_server.catalog import Collection
 from rasterflight_server.encode.outlines import OutlinesStream
 from rasterflight_server.encode.pointstream import PointsStream
@@ -156,7 +156,8 @@ class Service:
         plan = plan_read(collection, request).shard()
         if place is not None:
             plan = plan.in_batches(place.batch_bytes)
-            place.need(plan.nbytes)
+            if request.layout != LAYOUT_PIXELS:  # whose rows take more than the pixels
+                place.need(plan.nbytes)
         return ChipsStream(plan, self.workers, self._budget, meter)
 
     def points(

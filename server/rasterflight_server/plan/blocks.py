@@ -62,7 +62,8 @@ class Rows:
     @property
     def nbytes(self) -> Ints:
         """Bytes of pixels of each row in all bands."""
-        row_bytes = self.of_chips([cut.windows[:, 2] * cut.pixel_bytes for cut in self.record.cuts])
+        # Where no band is read, there is still to be said which pixels are inside.
+        row_bytes = self.of_chips([cut.windows[:, 2] * (cut.pixel_bytes or 1) for cut in self.record.cuts])
         return (self.stop - self.start) * row_bytes
 
 
@@ -72,11 +73,11 @@ def cut_rows(window: Window, cut: GridCut, target: int) -> list[tuple[int, int]]
     A window that fits the target is one block. A larger one is cut at rows of tiles; where a single row of tiles
     is too large, that is cut into equal parts.
     """
-    row_bytes = window.width * cut.pixel_bytes
+    row_bytes = window.width * cut.block_bytes
     rows = max(1, target // row_bytes)
     if window.height <= rows:
         return [(0, window.height)]
-    tile = max(band.level.tile_height for band in cut.bands)
+    tile = cut.block_rows
     step = rows // tile * tile
     edges = [0]
     bottom = window.row_off + window.height
@@ -122,7 +123,7 @@ def _blocks(cut: GridCut, target: int) -> tuple[Ints, Ints, Ints]:
     """Chip, first and last row (exclusive) of each block."""
     chip = np.arange(len(cut.windows))
     heights = cut.windows[:, 3]
-    large = np.flatnonzero(cut.windows[:, 2] * heights * cut.pixel_bytes > target)
+    large = np.flatnonzero(cut.windows[:, 2] * heights * cut.block_bytes > target)
     if not len(large):
         return chip, np.zeros_like(heights), heights
     rows = {number: np.array(cut_rows(Window(*cut.windows[number].tolist()), cut, target)) for number in large.tolist()}

@@ -1,9 +1,9 @@
 """What to cut out of one record: windows on each of its grids."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -121,6 +121,21 @@ class GridCut:
     windows: npt.NDArray[np.int64]
     #: What ``windows`` were before they were cut off at a part of the grid; None: they were not.
     uncut: npt.NDArray[np.int64] | None = field(default=None, kw_only=True)
+    #: Further bands of the grid, of which no pixel is wanted; rows are what they would be with them.
+    unread: tuple[BandSource, ...] = field(default=(), kw_only=True)
+
+    @property
+    def parts(self) -> Sequence["GridCut"]:
+        """What the pixels are made of, one by one: here just this."""
+        return (self,)
+
+    def reading(self, columns: Container[int]) -> Self:
+        """The same with only some of its bands to be read."""
+        return replace(
+            self,
+            bands=tuple(band for band in self.bands if band.column in columns),
+            unread=tuple(band for band in self.bands if band.column not in columns),
+        )
 
     @cached_property
     def whole(self) -> "GridCut":
@@ -138,8 +153,18 @@ class GridCut:
 
     @property
     def pixel_bytes(self) -> int:
-        """Bytes of one pixel in all bands."""
+        """Bytes of one pixel in all bands that are read."""
         return sum(band.itemsize for band in self.bands)
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of one pixel by which chips are cut into blocks."""
+        return sum(band.itemsize for band in (*self.bands, *self.unread))
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of a tile, at which chips are cut into blocks."""
+        return max(band.level.tile_height for band in (*self.bands, *self.unread))
 
     @property
     def pixels(self) -> int:

@@ -1,16 +1,22 @@
 """What a planned read will cost."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from rasterflight_protocol.v1.plan_pb2 import BandLevels, Plan
+from rasterflight_protocol.v1.read_pb2 import LAYOUT_PIXELS
 from rasterflight_server.plan.cutouts import BandSource, GridCut
+from rasterflight_server.plan.masks import Masks
 from rasterflight_server.plan.planner import ReadPlan
 from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.read.tiling import coverage
 from rasterflight_server.types import Asset
+
+#: Rows of pixels under areas whose masks are made to count the pixels inside: about a second.
+_COUNTED_LINES: Final = 1 << 20
 
 
 def estimate(plan: ReadPlan) -> Plan:
@@ -18,21 +24,33 @@ def estimate(plan: ReadPlan) -> Plan:
     tiles = stored = 0
     for record in plan.records:
         for cut in record.cuts:
-            for asset, level, samples in samples_needed(cut):
-                lengths = _lengths(asset, level, samples, cut.source_windows(cut.windows))
+            for asset, level, samples, windows in sources_needed(cut, cut.windows):
+                lengths = _lengths(asset, level, samples, windows)
                 tiles += len(lengths)
                 stored += int(lengths.sum())
     return Plan(
         snapshot=plan.collection.snapshot,
         records=len(plan.records),
         chips=plan.chips,
-        rows=plan.rows,
+        rows=_pixel_rows(plan) if plan.request.layout == LAYOUT_PIXELS else plan.rows,
         tiles=tiles,
         bytes_to_fetch=stored,
         bytes_to_receive=plan.nbytes,
         crs=plan.crs,
         levels=_levels(plan),
     )
+
+
+def _pixel_rows(plan: ReadPlan) -> int:
+    """Rows of the pixels layout; -1: it would take long to count them."""
+    cuts = [cut for record in plan.records for cut in record.cuts]
+    failed = sum(record.error is not None for record in plan.records)
+    if plan.request.areas is None:
+        return failed + sum(cut.pixels for cut in cuts)
+    if sum(int(cut.whole.windows[:, 3].sum()) for cut in cuts) > _COUNTED_LINES:
+        return -1
+    masks = Masks(plan.request.areas, all_touched=plan.request.all_touched)
+    return failed + sum(masks.count(cut) for cut in cuts)
 
 
 def estimate_outlines(plan: ReadPlan) -> Plan:
@@ -82,9 +100,21 @@ def estimate_points(plan: PointPlan) -> Plan:
     )
 
 
-def samples_needed(cut: GridCut) -> list[tuple[Asset, int, list[int]]]:
-    """The levels of the files of a cut, and the samples that are read of each: those of its bands, then further witnesses."""
-    return _samples_of(cut.bands)
+def sources_needed(
+    cut: GridCut, windows: npt.NDArray[np.int64]
+) -> Iterator[tuple[Asset, int, list[int], npt.NDArray[np.int64]]]:
+    """What windows of a cut are made of.
+
+    Returns
+    -------
+    iterator of tuple
+        A level of a file, the samples that are read of it (those of its bands, then further witnesses), and the pixels that are read
+        for each window, shape (n, 4).
+    """
+    for part in cut.parts:
+        source = part.source_windows(windows)
+        for asset, level, samples in _samples_of(part.bands):
+            yield asset, level, samples, source
 
 
 def _samples_of(bands: Sequence[BandSource]) -> list[tuple[Asset, int, list[int]]]:

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,13 @@ class Masks:
             for spans, begin, end in self._spans(cut, first, stop)
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def count(self, cut: GridCut) -> int:
+        """How many pixels of the chips of a cut are inside."""
+        lines = cut.stack.lines
+        if cut.uncut is None:
+            return sum(spans.count for spans, _, _ in self._spans(cut, 0, int(lines[-1])))
+        return sum(int(self.inside(cut, *edges).sum()) for edges in pairwise(lines.tolist()))
 
     def _inside_parts(self, cut: GridCut, first: int, stop: int) -> npt.NDArray[np.bool_]:
         """The same of chips that were cut off: burnt as a whole, since rounding depends on where a chip begins."""

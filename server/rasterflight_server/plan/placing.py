@@ -1,15 +1,18 @@
 """Windows of the areas, or of the windows, of a request on the grids of its records."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from rasterflight_protocol import ErrorCode
+from rasterflight_protocol.v1.read_pb2 import LAYOUT_PIXELS
 from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.areas import Areas
 from rasterflight_server.plan.bounds import vertex_bounds
 from rasterflight_server.plan.cutouts import GridCut
+from rasterflight_server.plan.joined import join
 from rasterflight_server.plan.request import Request
 from rasterflight_server.plan.windows import geometry_windows, part_windows
 from rasterflight_server.types import Grid, Window
@@ -18,20 +21,33 @@ from rasterflight_server.types.lonlat import Box
 Ints = npt.NDArray[np.int64]
 
 
-def cut_out(request: Request, whole: GridCut, areas: Ints) -> GridCut:
-    """Cut out of a record what a request asks for.
+def cut_out(request: Request, whole: Sequence[GridCut], areas: Ints) -> list[GridCut]:
+    """Cut out of a record what a request asks for; grids without a pixel of it are left out.
 
     Parameters
     ----------
     whole
-        The bands of one grid, with one window that holds all that there is of the record, or none.
+        The bands of each grid, with one window that holds all that there is of the record, or none.
     areas
         0-based numbers of the areas that the record may have pixels of.
+
+    Raises
+    ------
+    RequestError
+        BAD_GEOMETRY: an area has no place on a grid. BAD_REQUEST: rows are pixels of all bands, and these are on different
+        grids.
     """
-    if not len(whole.windows):
-        return whole
-    cut = whole if request.areas is None and request.windows is None else _cut_areas(request, whole, areas)
-    return cut if request.target.part is None else _cut_off(cut, request.target.part)
+    cuts = _with_pixels(whole)
+    if request.areas is not None or request.windows is not None:
+        cuts = _with_pixels([_cut_areas(request, cut, areas) for cut in cuts])
+    if request.layout == LAYOUT_PIXELS and cuts:
+        cuts = [join(cuts, request.bands)]
+    part = request.target.part
+    return cuts if part is None else _with_pixels([_cut_off(cut, part) for cut in cuts])
+
+
+def _with_pixels(cuts: Sequence[GridCut]) -> list[GridCut]:
+    return [cut for cut in cuts if len(cut.windows)]
 
 
 def _cut_areas(request: Request, whole: GridCut, areas: Ints) -> GridCut:
@@ -39,7 +55,8 @@ def _cut_areas(request: Request, whole: GridCut, areas: Ints) -> GridCut:
         numbers, windows = areas, _windows(request.areas, areas, whole.grid, beyond=request.target.whole_areas)
     else:
         windows = np.array(request.windows, dtype=np.int64).reshape(-1, 4)
-        numbers = np.arange(len(windows))
+        numbers = np.arange(len(windows)) if request.numbers is None else np.array(request.numbers)
+        windows = windows[numbers]
     common = _intersections(windows, whole.windows[0])
     overlap = _has_pixels(common)
     return replace(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rasterflight_protocol import BandField, ErrorCode
-from rasterflight_protocol.v1.read_pb2 import LAYOUT_CHIPS
+from rasterflight_protocol.v1.read_pb2 import LAYOUT_PIXELS
 from rasterflight_server.catalog import BandEntry, Collection
 from rasterflight_server.errors import RequestError, ServiceError
 from rasterflight_server.plan.bandfields import band_fields
@@ -114,9 +114,10 @@ def plan_read(collection: Collection, request: Request) -> ReadPlan:
     if not records:
         raise no_pixels(collection, request, entries, selection.hits)
     facts, levels = (None, {}) if regrid is None else (regrid.facts(), regrid.levels())
-    plan = ReadPlan(request, collection, records, band_fields(request, records), facts, levels)
+    fields = band_fields(request, records)
+    plan = ReadPlan(request, collection, _read_only(request, records), fields, facts, levels)
     allowance.check("chips", plan.chips)
-    if request.layout == LAYOUT_CHIPS:
+    if request.with_pixels:
         allowance.check("pixels", plan.pixels)
         allowance.check("bytes", plan.nbytes)
     return plan
@@ -162,21 +163,29 @@ def _regrid(request: Request, found: Sequence[_Found]) -> Regrid | None:
 def _cut_records(
     request: Request, found: Sequence[_Found], areas: Sequence[npt.NDArray[np.int64]], regrid: Regrid | None
 ) -> Iterator[RecordCut]:
+    alike = request.layout == LAYOUT_PIXELS
     for one, of_record in zip(found, areas, strict=True):
         if one.error is not None:
             yield RecordCut(one.record, (), one.error)
             continue
         try:
-            whole = whole_cuts(one.grids) if regrid is None else regrid.cuts(one.grids)
-            cuts = [cut_out(request, cut, of_record) for cut in whole]
+            whole = whole_cuts(one.grids) if regrid is None else regrid.cuts(one.grids, alike=alike)
+            cuts = cut_out(request, whole, of_record)
         except ServiceError as error:
             if not request.skip_errors:
                 raise
             yield RecordCut(one.record, (), error)
             continue
-        cuts = [cut for cut in cuts if len(cut.windows)]
         if cuts:
             yield RecordCut(one.record, cuts)
+
+
+def _read_only(request: Request, records: Sequence[RecordCut]) -> Sequence[RecordCut]:
+    """The same records without the bands that no column is for."""
+    columns = [column for column, band in enumerate(request.bands) if request.reads(band)]
+    if len(columns) == len(request.bands):
+        return records
+    return [replace(record, cuts=[cut.reading(columns) for cut in record.cuts]) for record in records]
 
 
 def band_grids(

@@ -72,12 +72,20 @@ class Regrid:
         #: All parts of the grid that records were put on.
         self._parts: dict[Grid, None] = {}
 
-    def cuts(self, grids: BandGrids) -> list[GridCut]:
-        """How the bands of a record come onto the grid; their windows are still those of the whole record."""
+    def cuts(self, grids: BandGrids, *, alike: bool = False) -> list[GridCut]:
+        """How the bands of a record come onto the grid; their windows are still those of the whole record.
+
+        Parameters
+        ----------
+        alike
+            No band stays as it is unless all of them do, on the same grid.
+        """
         found: list[GridCut] = []
+        keeps = [band.column for bands in grids.values() for band in bands if self._keeps(band)]
+        may_stay = not alike or (len(grids) == 1 and len(keeps) == len(self._bands))
         for grid, bands in grids.items():
-            kept = self._stays(grid)
-            as_they_are = [band for band in bands if kept and self._methods.get(band.column) in (None, *_KEPT)]
+            kept = may_stay and self._stays(grid)
+            as_they_are = [band for band in bands if kept and band.column in keeps]
             if as_they_are:
                 # All chips of one grid name its CRS in the same way.
                 named = replace(grid, crs=self._lattice_of(grid).crs)
@@ -125,6 +133,10 @@ class Regrid:
 
     def _lattice_of(self, grid: Grid) -> Lattice:
         return self._own(grid) if self._lattice is None else self._lattice
+
+    def _keeps(self, band: BandSource) -> bool:
+        """Whether pixels of a band that are on the grid already are not changed by resampling."""
+        return self._methods.get(band.column) in (None, *_KEPT)
 
     def _stays(self, grid: Grid) -> bool:
         """Whether pixels may come as they are, from the grid that they are on."""

@@ -12,6 +12,7 @@ from rasterflight_protocol.v1.read_pb2 import (
     COMPRESSION_ZSTD,
     LAYOUT_CHIPS,
     LAYOUT_OUTLINES,
+    LAYOUT_PIXELS,
     LAYOUT_POINTS,
     LAYOUT_RECORDS,
     LAYOUT_UNSPECIFIED,
@@ -46,6 +47,8 @@ _MIN_BATCH_BYTES = 1 << 16
 _CODECS = {COMPRESSION_UNSPECIFIED: None, COMPRESSION_NONE: None, COMPRESSION_LZ4: "lz4", COMPRESSION_ZSTD: "zstd"}
 #: Fields of GridOptions that mean nothing to single pixels.
 _OF_GRIDS = frozenset(GridOptions.DESCRIPTOR.fields_by_name) - {"masked", "values"}
+_NOT_OF_POINTS = frozenset(["shard", "columns", "geometry_ids"])
+_LAYOUTS = (LAYOUT_CHIPS, LAYOUT_RECORDS, LAYOUT_POINTS, LAYOUT_OUTLINES, LAYOUT_PIXELS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Request:
     bands: Sequence[str]
     areas: Areas | None
     windows: Sequence[Window] | None
+    #: 0-based numbers of the areas or windows that take part; None: all.
+    numbers: Sequence[int] | None
     #: Of the points layout, and only of it.
     points: Points | None
     filters: Sequence[Filter]
@@ -64,11 +69,13 @@ class Request:
     all_touched: bool
     #: The grid that the pixels are to be on.
     target: Target
-    #: Invalid pixels are to be null.
+    #: Invalid pixels are to be null; always so in the pixels layout.
     masked: bool
     #: Pixels are to be physical values.
     scaled: bool
     layout: Layout
+    #: Names of the columns that are to come; none: all.
+    columns: Sequence[str]
     skip_errors: bool
     snapshot: str
     shard_index: int
@@ -81,6 +88,11 @@ class Request:
     #: Rows before it are left out.
     start: Start
     message: ReadRequest
+
+    @property
+    def with_pixels(self) -> bool:
+        """Pixels come back, by areas or windows."""
+        return self.layout in (LAYOUT_CHIPS, LAYOUT_PIXELS)
 
     @property
     def states_batch_bytes(self) -> bool:
@@ -96,6 +108,10 @@ class Request:
     def wants_validity(self) -> bool:
         """The answer depends on which pixels are valid."""
         return self.masked or self.scaled or (self.points is not None and self.points.sampling.wants_validity)
+
+    def reads(self, band: str) -> bool:
+        """Whether the pixels of a band are to be read; if not, it only says where pixels are."""
+        return not self.columns or band in self.columns
 
 
 def parse_request(
@@ -128,11 +144,14 @@ def parse_request(
     index, count = _shard(message)
     start = parse_start(message)
     where = message.WhichOneof("where")
+    areas = Areas(message.geometries, "geometries", uploads, allowance) if where == "geometries" else None
+    windows = _windows(message, allowance) if where == "windows" else None
     return Request(
         collection=message.collection,
         bands=bands,
-        areas=Areas(message.geometries, "geometries", uploads, allowance) if where == "geometries" else None,
-        windows=_windows(message, allowance) if where == "windows" else None,
+        areas=areas,
+        windows=windows,
+        numbers=_numbers(message, areas if windows is None else windows),
         points=_points(message) if where == "points" else None,
         filters=list(message.filters),
         filter_areas=[
@@ -142,9 +161,10 @@ def parse_request(
         ],
         all_touched=message.grid.all_touched,
         target=parse_target(message.grid, bands),
-        masked=message.grid.masked,
+        masked=message.grid.masked or layout == LAYOUT_PIXELS,
         scaled=_scaled(message),
         layout=layout,
+        columns=list(message.columns),
         skip_errors=_skip_errors(message),
         snapshot=message.snapshot or message.start.snapshot,
         shard_index=index,
@@ -160,11 +180,11 @@ def parse_request(
 def _layout(message: ReadRequest) -> Layout:
     if message.layout == LAYOUT_UNSPECIFIED:
         return LAYOUT_CHIPS
-    if message.layout not in (LAYOUT_CHIPS, LAYOUT_RECORDS, LAYOUT_POINTS, LAYOUT_OUTLINES):
+    if message.layout not in _LAYOUTS:
         raise _bad(
             f"layout {message.layout} is not known to this server",
             "layout",
-            "use LAYOUT_CHIPS, LAYOUT_RECORDS, LAYOUT_POINTS or LAYOUT_OUTLINES",
+            f"use {', '.join(map(Layout.Name, _LAYOUTS))}",
         )
     return message.layout
 
@@ -175,13 +195,14 @@ def _check_use(message: ReadRequest, layout: Layout) -> None:
     if layout == LAYOUT_RECORDS and (message.bands or where in ("windows", "points")):
         field = "bands" if message.bands else str(where)
         raise _bad(f"the records layout has no use for {field}", field, "leave the field out, or ask for chips")
-    if layout in (LAYOUT_CHIPS, LAYOUT_OUTLINES) and where == "points":
+    if layout not in (LAYOUT_POINTS, LAYOUT_RECORDS) and where == "points":
         raise _bad("points are for the points layout", "points", "ask for LAYOUT_POINTS, or for areas or windows")
     if layout == LAYOUT_POINTS:
         if where != "points":
             raise _bad("the points layout takes points", "points", "give points, or ask for another layout")
         unused = [f"grid.{field.name}" for field, _ in message.grid.ListFields() if field.name in _OF_GRIDS]
-        for field in [*unused, *(["shard"] if message.HasField("shard") else [])]:
+        unused += [field.name for field, _ in message.ListFields() if field.name in _NOT_OF_POINTS]
+        for field in unused:
             raise _bad(f"the points layout has no use for {field}", field, "leave the field out")
     told = message.grid
     if where == "windows" and (told.target_crs or told.resolution or told.HasField("bounds") or told.anchor):
@@ -190,6 +211,17 @@ def _check_use(message: ReadRequest, layout: Layout) -> None:
             "windows",
             "say all of the grid in grid.grid, or read the windows on the records' own grids",
         )
+
+
+def _numbers(message: ReadRequest, places: Areas | Sequence[Window] | None) -> list[int] | None:
+    if not message.geometry_ids:
+        return None
+    if places is None:
+        raise _bad("there are no areas or windows to choose from", "geometry_ids", "leave the field out")
+    for number in message.geometry_ids:
+        if not 1 <= number <= len(places):
+            raise _bad(f"there is no {number}", "geometry_ids", f"they run from 1 to {len(places)}")
+    return sorted({number - 1 for number in message.geometry_ids})
 
 
 def _points(message: ReadRequest) -> Points:

@@ -10,7 +10,6 @@ import shapely
 
 from rasterflight_server.catalog import Collection
 from rasterflight_server.plan.areas import Areas
-from rasterflight_server.plan.limits import Allowance
 from rasterflight_server.plan.request import Request
 from rasterflight_server.types.lonlat import Box
 
@@ -41,7 +40,7 @@ def select(collection: Collection, request: Request) -> Selection:
     hits = matching(collection, request, None if request.areas is None else request.areas.lonlat_bounds)
     if request.areas is None:
         return Selection(hits, None)
-    return _joined(hits, request.areas, request.allowance)
+    return _joined(hits, request.areas, request)
 
 
 def matching(collection: Collection, request: Request, bounds: Box | None = None, margin: float = 0.0) -> pa.Table:
@@ -53,14 +52,17 @@ def matching(collection: Collection, request: Request, bounds: Box | None = None
     return hits
 
 
-def _joined(hits: pa.Table, areas: Areas, allowance: Allowance) -> Selection:
+def _joined(hits: pa.Table, areas: Areas, request: Request) -> Selection:
     """The records that areas intersect, each with the numbers of these areas."""
     kept: list[Ints] = []
     found: list[Ints] = []
     pairs = 0
     for rows, footprint, area in _matches(hits, areas):
+        if request.numbers is not None:
+            counts = np.isin(area, request.numbers)
+            footprint, area = footprint[counts], area[counts]  # noqa: PLW2901
         pairs += len(area)
-        allowance.check("chips", pairs, or_more=True)
+        request.allowance.check("chips", pairs, or_more=True)
         matched, starts = np.unique(footprint, return_index=True)
         kept.append(rows[matched])
         found.extend(np.split(area, starts[1:]) if len(matched) else [])

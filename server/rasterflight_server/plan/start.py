@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from rasterflight_protocol import ErrorCode
-from rasterflight_protocol.v1.read_pb2 import Position, ReadRequest
+from rasterflight_protocol.v1.read_pb2 import LAYOUT_PIXELS, Position, ReadRequest
 from rasterflight_server.errors import RequestError
 
 
@@ -17,6 +17,8 @@ class Start:
     #: Points of an exchange that are through.
     points: int = 0
     nbytes: int = 0
+    #: In the pixels layout: rows that are through of the pixels after all that.
+    pixels: int = 0
 
     def check(self, records: int, rows: int | None = None) -> None:
         """Refuse a place that the stream does not have.
@@ -32,6 +34,11 @@ class Start:
             raise _bad(f"the read has {records} records, and {self.records} are said to be through")
         if rows is not None and self.rows > rows:
             raise _bad(f"record {self.records} of the read has {rows} rows, and {self.rows} are said to be through")
+
+    def check_pixels(self, left: int) -> None:
+        """Refuse more pixels than there were in one piece of the stream, of which so many are ``left``."""
+        if left:
+            raise _bad(f"there are {self.pixels - left} pixels at that place, and {self.pixels} are said to be through")
 
 
 #: No count is as large; sums of two of them fit into a field.
@@ -55,7 +62,9 @@ def parse_start(message: ReadRequest) -> Start:
         raise _bad("it is of another snapshot than the request")
     if message.HasField("start") and not told.snapshot:
         raise _bad("it does not say of which snapshot it is")
-    return Start(told.records, told.rows, told.points, told.bytes)
+    if told.pixels and message.layout != LAYOUT_PIXELS:
+        raise _bad(f"pixels is {told.pixels}, and no pixels layout is asked for")
+    return Start(told.records, told.rows, told.points, told.bytes, told.pixels)
 
 
 def _bad(what: str) -> RequestError:

@@ -41,6 +41,7 @@ class Layout(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LAYOUT_RECORDS: _ClassVar[Layout]
     LAYOUT_POINTS: _ClassVar[Layout]
     LAYOUT_OUTLINES: _ClassVar[Layout]
+    LAYOUT_PIXELS: _ClassVar[Layout]
 
 class OnError(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -75,6 +76,7 @@ LAYOUT_CHIPS: Layout
 LAYOUT_RECORDS: Layout
 LAYOUT_POINTS: Layout
 LAYOUT_OUTLINES: Layout
+LAYOUT_PIXELS: Layout
 ON_ERROR_UNSPECIFIED: OnError
 ON_ERROR_RAISE: OnError
 ON_ERROR_SKIP: OnError
@@ -84,7 +86,7 @@ COMPRESSION_LZ4: Compression
 COMPRESSION_ZSTD: Compression
 
 class ReadRequest(_message.Message):
-    __slots__ = ("collection", "bands", "geometries", "windows", "points", "filters", "grid", "layout", "on_error", "snapshot", "shard", "batch_bytes", "compression", "start")
+    __slots__ = ("collection", "bands", "geometries", "windows", "points", "filters", "grid", "layout", "on_error", "snapshot", "shard", "batch_bytes", "compression", "start", "columns", "geometry_ids")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     BANDS_FIELD_NUMBER: _ClassVar[int]
     GEOMETRIES_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +101,8 @@ class ReadRequest(_message.Message):
     BATCH_BYTES_FIELD_NUMBER: _ClassVar[int]
     COMPRESSION_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    GEOMETRY_IDS_FIELD_NUMBER: _ClassVar[int]
     collection: str
     bands: _containers.RepeatedScalarFieldContainer[str]
     geometries: Geometries
@@ -113,23 +117,27 @@ class ReadRequest(_message.Message):
     batch_bytes: int
     compression: Compression
     start: Position
-    def __init__(self, collection: _Optional[str] = ..., bands: _Optional[_Iterable[str]] = ..., geometries: _Optional[_Union[Geometries, _Mapping]] = ..., windows: _Optional[_Union[Windows, _Mapping]] = ..., points: _Optional[_Union[Points, _Mapping]] = ..., filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., grid: _Optional[_Union[GridOptions, _Mapping]] = ..., layout: _Optional[_Union[Layout, str]] = ..., on_error: _Optional[_Union[OnError, str]] = ..., snapshot: _Optional[str] = ..., shard: _Optional[_Union[Shard, _Mapping]] = ..., batch_bytes: _Optional[int] = ..., compression: _Optional[_Union[Compression, str]] = ..., start: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    geometry_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, collection: _Optional[str] = ..., bands: _Optional[_Iterable[str]] = ..., geometries: _Optional[_Union[Geometries, _Mapping]] = ..., windows: _Optional[_Union[Windows, _Mapping]] = ..., points: _Optional[_Union[Points, _Mapping]] = ..., filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., grid: _Optional[_Union[GridOptions, _Mapping]] = ..., layout: _Optional[_Union[Layout, str]] = ..., on_error: _Optional[_Union[OnError, str]] = ..., snapshot: _Optional[str] = ..., shard: _Optional[_Union[Shard, _Mapping]] = ..., batch_bytes: _Optional[int] = ..., compression: _Optional[_Union[Compression, str]] = ..., start: _Optional[_Union[Position, _Mapping]] = ..., columns: _Optional[_Iterable[str]] = ..., geometry_ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Position(_message.Message):
-    __slots__ = ("snapshot", "batch_bytes", "records", "rows", "points", "bytes")
+    __slots__ = ("snapshot", "batch_bytes", "records", "rows", "points", "bytes", "pixels")
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
     BATCH_BYTES_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     POINTS_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
+    PIXELS_FIELD_NUMBER: _ClassVar[int]
     snapshot: str
     batch_bytes: int
     records: int
     rows: int
     points: int
     bytes: int
-    def __init__(self, snapshot: _Optional[str] = ..., batch_bytes: _Optional[int] = ..., records: _Optional[int] = ..., rows: _Optional[int] = ..., points: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
+    pixels: int
+    def __init__(self, snapshot: _Optional[str] = ..., batch_bytes: _Optional[int] = ..., records: _Optional[int] = ..., rows: _Optional[int] = ..., points: _Optional[int] = ..., bytes: _Optional[int] = ..., pixels: _Optional[int] = ...) -> None: ...
 
 class Geometries(_message.Message):
     __slots__ = ("crs", "bboxes", "wkb", "upload")
