@@ -68,9 +68,9 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "MAX_BATCH_ROWS", 25)
 
 
-def areas() -> Geometries:
+def areas(count: int = 60) -> Geometries:
     rng = np.random.default_rng(5)
-    x, y = rng.uniform(WEST, WEST + 2000, 60), rng.uniform(NORTH - 2500, NORTH, 60)
+    x, y = rng.uniform(WEST, WEST + 2000, count), rng.uniform(NORTH - 2500, NORTH, count)
     return Geometries(crs=UTM, wkb=WkbList(values=shapely.to_wkb(shapely.box(x, y - 700, x + 700, y)).tolist()))
 
 
@@ -89,7 +89,7 @@ REQUESTS = {
     "records": {"layout": LAYOUT_RECORDS, "bands": []},
     "points": {"points": spots(), "layout": LAYOUT_POINTS},
     "newest points": {"points": spots(match=MATCH_LATEST), "layout": LAYOUT_POINTS},
-    "pixels": {"geometries": areas(), "layout": LAYOUT_PIXELS},
+    "pixels": {"geometries": areas(5), "layout": LAYOUT_PIXELS},
     "columns of pixels": {"layout": LAYOUT_PIXELS, "columns": ["x", "B1"]},
 }
 
