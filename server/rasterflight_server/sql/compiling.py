@@ -12,7 +12,7 @@ from rasterflight_server.errors import RequestError
 from rasterflight_server.sql import wire
 from rasterflight_server.sql.engine import Engine, Patience
 from rasterflight_server.sql.functions import FUNCTIONS, check_arguments, make_request
-from rasterflight_server.sql.parameters import argument_types, bound, compared_types, names_of, schema_of
+from rasterflight_server.sql.parameters import argument_types, bound, names_of, schema_of, used_types
 from rasterflight_server.sql.reads import Reads
 from rasterflight_server.sql.refusals import bad_statement
 from rasterflight_server.sql.sources import ReadSource, Source
@@ -60,7 +60,6 @@ class Compiler:
         self._tables = Tables(reads, caller)
         self._sources: dict[str, Source] = {}
         self._values: Mapping[str, pa.Array] | None = None
-        self._types: dict[str, pa.DataType] = {}
         #: What a client is told of the parameters.
         self.parameters: pa.Schema = pa.schema([])
 
@@ -83,8 +82,10 @@ class Compiler:
             self._values = bound(names, values)
         elif not names:
             self._values = {}
+        types = argument_types(tree)
+        self.parameters = schema_of(names, types)
         Rewriting(self._find_table, self._find_read).rewrite(tree)
-        types = compared_types(tree, [source.schema for source in self._sources.values()]) | self._types
+        types = used_types(tree, [source.schema for source in self._sources.values()]) | types
         self.parameters = schema_of(names, types)
         known = self._values or {name: pa.nulls(1, self.parameters.field(name).type) for name in names}
         left = parameters_of(tree)
@@ -94,14 +95,13 @@ class Compiler:
             raise bad_statement("the statement is nested too deeply") from None
         return Statement(text, {name: value for name, value in known.items() if name in left}, self._sources)
 
-    def _find_table(self, path: Sequence[str], position: int | None) -> str:
+    def _find_table(self, path: Sequence[str]) -> str:
         return self._add(self._tables.find(path))
 
-    def _find_read(self, function: str, arguments: Sequence[Node], position: int | None) -> str | None:
+    def _find_read(self, function: str, arguments: Sequence[Node]) -> str | None:
         if function not in FUNCTIONS:
             return None
         given = _named(function, arguments)
-        self._types |= argument_types(function, given)
         unknown = {name for name, node in given.items() if self._values is None and parameters_of(node)}
         known = self._evaluate({name: node for name, node in given.items() if name not in unknown})
         return self._add(self._read(function, known, unknown))

@@ -35,7 +35,7 @@ _OF_ALL: Final = {
     "date_range": _TEXTS,
     "cloud_cover_lt": pa.float64(),
     "bbox": _NUMBERS,
-    "where": pa.utf8(),
+    "cql2": pa.utf8(),
     "scaled": pa.bool_(),
 }
 _OF_GRIDS: Final = {
@@ -46,6 +46,13 @@ _OF_GRIDS: Final = {
     "resolution": pa.float64(),
     "resampling": pa.utf8(),
     "bounds": _NUMBERS,
+}
+_RESAMPLING: Final = {
+    "nearest": read_pb2.RESAMPLING_NEAREST,
+    "bilinear": read_pb2.RESAMPLING_BILINEAR,
+    "cubic": read_pb2.RESAMPLING_CUBIC,
+    "average": read_pb2.RESAMPLING_AVERAGE,
+    "mode": read_pb2.RESAMPLING_MODE,
 }
 _OF_POINTS: Final = {"points": pa.list_(_NUMBERS), "match": pa.utf8(), "max_distance_pixels": pa.int32()}
 
@@ -162,7 +169,7 @@ def _set_filters(message: ReadRequest, values: _Values) -> None:
     if "bbox" in values.given:
         kept.bbox.CopyFrom(BBox(**dict(zip(("minx", "miny", "maxx", "maxy"), values.numbers("bbox", 4), strict=True))))
     kept.ids.extend(values.texts("ids"))
-    kept.where = values.text("where")
+    kept.where = values.text("cql2")
     if kept.ListFields():
         message.filters.append(kept)
 
@@ -188,15 +195,17 @@ def _set_grid(grid: GridOptions, values: _Values) -> None:
         grid.values = read_pb2.VALUES_SCALED
     if "resolution" in values.given:
         value = values.given["resolution"]
-        grid.resolution.extend(values.numbers("resolution", 2) if isinstance(value, list) else [values.number("resolution")])
+        grid.resolution.extend(
+            values.numbers("resolution", 2) if isinstance(value, list) else [values.number("resolution")]
+        )
     if "bounds" in values.given:
         box = dict(zip(("minx", "miny", "maxx", "maxy"), values.numbers("bounds", 4), strict=True))
         grid.bounds.CopyFrom(BBox(**box))
     if "resampling" in values.given:
-        name = f"RESAMPLING_{values.text('resampling').upper()}"
-        if name not in read_pb2.Resampling.keys():  # noqa: SIM118 - of protobuf
-            raise values.bad("resampling", "nearest, bilinear, cubic, average or mode")
-        grid.resampling = read_pb2.Resampling.Value(name)
+        name = values.text("resampling").lower()
+        if name not in _RESAMPLING:
+            raise values.bad("resampling", ", ".join(_RESAMPLING))
+        grid.resampling = _RESAMPLING[name]
 
 
 def _geometries(values: _Values) -> Geometries:
@@ -208,7 +217,9 @@ def _geometries(values: _Values) -> Geometries:
     if not isinstance(given, list):
         raise values.bad(name, "a list of geometries")
     made = Geometries(crs=values.text("crs") or _LONLAT)
-    made.wkb.values.extend(_wkb(values, name if one else f"{name}[{number}]", each) for number, each in enumerate(given))
+    made.wkb.values.extend(
+        _wkb(values, name if one else f"{name}[{number}]", each) for number, each in enumerate(given)
+    )
     return made
 
 
@@ -218,7 +229,8 @@ def _wkb(values: _Values, name: str, geometry: Any) -> bytes:
         if isinstance(geometry, bytes):
             return geometry
         if isinstance(geometry, list):
-            return bytes(shapely.box(*map(float, geometry)).wkb)
+            minx, miny, maxx, maxy = map(float, geometry)
+            return bytes(shapely.box(minx, miny, maxx, maxy).wkb)
         if isinstance(geometry, dict):
             geometry = json.dumps(geometry)
         text = str(geometry).strip()
@@ -253,8 +265,7 @@ def _points(values: _Values) -> Points:
 
 def _pair(point: Any) -> tuple[float, float]:
     if isinstance(point, str):
-        found = shapely.from_wkt(point)
-        return found.x, found.y
+        point = shapely.get_coordinates(shapely.from_wkt(point))[0]
     x, y = point.values() if isinstance(point, dict) else point
     return float(x), float(y)
 

@@ -13,6 +13,19 @@ from rasterflight_server.sql.tree import Node, nodes, parameters_of
 _UNKNOWN: Final = pa.utf8()
 
 
+#: Types by the names that people cast to.
+_CASTS: Final = {
+    "BIGINT": pa.int64(),
+    "BLOB": pa.binary(),
+    "BOOLEAN": pa.bool_(),
+    "DATE": pa.date32(),
+    "DOUBLE": pa.float64(),
+    "FLOAT": pa.float32(),
+    "INTEGER": pa.int32(),
+    "TIMESTAMP": pa.timestamp("us"),
+}
+
+
 def names_of(tree: Node) -> list[str]:
     """Names in the order in which values come."""
     told = tree["statements"][0].get("named_param_map", [])
@@ -24,16 +37,28 @@ def schema_of(names: Sequence[str], types: Mapping[str, pa.DataType]) -> pa.Sche
     return pa.schema([pa.field(name, types.get(name, _UNKNOWN)) for name in names])
 
 
-def argument_types(function: str, arguments: Mapping[str, Node]) -> dict[str, pa.DataType]:
-    """Types of parameters that are arguments of a function that reads."""
-    known = FUNCTIONS[function].arguments
-    return {name: known[key] for key, node in arguments.items() if (name := _parameter(node)) is not None}
+def argument_types(tree: Node) -> dict[str, pa.DataType]:
+    """Types of parameters that are arguments of functions that read."""
+    found = {}
+    for node in nodes(tree):
+        function = FUNCTIONS.get(str(node.get("function_name", "")).casefold())
+        if function is None:
+            continue
+        for argument in node.get("arguments", []):
+            kind = function.arguments.get(argument.get("name") or "collection")
+            name = _parameter(argument["expression"])
+            if name is not None and kind is not None:
+                found[name] = kind
+    return found
 
 
-def compared_types(tree: Node, schemas: Sequence[pa.Schema]) -> dict[str, pa.DataType]:
-    """Types of parameters that are held against a column, where all columns of that name agree; and of limits."""
+def used_types(tree: Node, schemas: Sequence[pa.Schema]) -> dict[str, pa.DataType]:
+    """Types of parameters that are cast, limit rows, or are held against a column, where all columns of that name agree."""
     found: dict[str, pa.DataType] = {}
     for node in nodes(tree):
+        cast = _CASTS.get(str(node.get("type_expr", {}).get("type_name")).upper())
+        if cast is not None and (name := _parameter(node.get("child"))) is not None:
+            found[name] = cast
         if node.get("type") == "LIMIT_MODIFIER":
             found |= dict.fromkeys(parameters_of([node.get("limit"), node.get("offset")]), pa.int64())
         if node.get("class") not in ("COMPARISON", "BETWEEN", "OPERATOR"):

@@ -9,7 +9,7 @@ from rasterflight_server.errors import RequestError, ServiceError
 _OUT_OF_MEMORY: Final = frozenset(["OutOfMemoryException", "MemoryError", "ArrowMemoryError"])
 _BUGS: Final = frozenset(["InternalException", "FatalException"])
 #: DuckDB shows the statement as it was rewritten, and gives advice about settings that callers do not have.
-_TAIL: Final = re.compile(r"\n\s*\n?(LINE \d+:|Possible solutions|This limit was set|Stack Trace).*", re.DOTALL)
+_TAIL: Final = re.compile(r"\s+(LINE \d+:|Possible solutions|This limit was set|Stack Trace|Use \"SET ).*", re.DOTALL)
 _PATH: Final = re.compile(r"(?:[A-Za-z]:)?(?:/[\w.@~+-]+){2,}")
 _SHOWN: Final = 1000
 
@@ -29,7 +29,10 @@ def engine_error(kind: str, message: str, memory: int) -> ServiceError:
     """What a caller is told of an error of DuckDB."""
     if kind == "RowTooLarge":
         return RequestError(
-            ErrorCode.LIMIT_EXCEEDED, message, field="query", hint="unnest the lists of the result, or return fewer of them"
+            ErrorCode.LIMIT_EXCEEDED,
+            message,
+            field="query",
+            hint="unnest the lists of the result, or return fewer of them",
         )
     if kind in _OUT_OF_MEMORY:
         return too_much_memory(memory)

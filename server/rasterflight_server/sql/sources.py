@@ -9,10 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from rasterflight_protocol import pack
-from rasterflight_protocol.v1.read_pb2 import LAYOUT_POINTS, Filter, ReadRequest
+from rasterflight_protocol.v1.read_pb2 import Filter, ReadRequest
 from rasterflight_server.catalog import Collection
+from rasterflight_server.plan.cutouts import Record
 from rasterflight_server.plan.planner import plan_read
 from rasterflight_server.plan.pointplan import PointPlan
+from rasterflight_server.plan.request import Request
 from rasterflight_server.sql.reads import Check, Reads
 from rasterflight_server.types.caller import Caller
 
@@ -30,9 +32,7 @@ class Source(Protocol):
     def facts(self) -> pa.RecordBatch | None:
         """What is the same for all rows of a record, a row each; None: there are no records."""
 
-    def batches(
-        self, columns: Sequence[str], records: Sequence[int] | None, check: Check
-    ) -> Iterator[pa.RecordBatch]:
+    def batches(self, columns: Sequence[str], records: Sequence[int] | None, check: Check) -> Iterator[pa.RecordBatch]:
         """Read columns of some records, by position; None: of all."""
 
 
@@ -102,19 +102,17 @@ class ReadSource:
         self._caller = caller
         self._message = message
         request, collection = reads.request(pack(message), caller)
-        self._is_points = request.layout == LAYOUT_POINTS
-        plan = PointPlan(collection, request) if self._is_points else plan_read(collection, request)
+        self._is_points = request.points is not None
         self.schema: pa.Schema = reads.pixels(collection, request).schema
-        self._plan = plan
+        self._records = _records(collection, request)
 
     @cached_property
     def facts(self) -> pa.RecordBatch:
         """Id, time and cloud cover of each record, as the rows have them."""
-        records = [one if self._is_points else one.record for one in self._plan.records]
-        known = {
-            "record_id": [one.id for one in records],
-            "datetime": [one.datetime for one in records],
-            "cloud_cover": [one.cloud_cover for one in records],
+        known: dict[str, list[object]] = {
+            "record_id": [one.id for one in self._records],
+            "datetime": [one.datetime for one in self._records],
+            "cloud_cover": [one.cloud_cover for one in self._records],
         }
         fields = [self.schema.field(name) for name in known if name in self.schema.names]
         return pa.RecordBatch.from_arrays([pa.array(known[f.name], f.type) for f in fields], schema=pa.schema(fields))
@@ -135,3 +133,10 @@ class ReadSource:
             for batch, _ in batches:
                 yield batch.select(columns)
                 del batch
+
+
+def _records(collection: Collection, request: Request) -> Sequence[Record]:
+    """The records that a read takes part of."""
+    if request.points is not None:
+        return PointPlan(collection, request).records
+    return [one.record for one in plan_read(collection, request).records]

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from rasterflight_server.sql.handles import MAX_HANDLE_BYTES
+
 _UNION: Final = [
     pa.field("string_value", pa.utf8()),
     pa.field("bool_value", pa.bool_()),
@@ -14,7 +16,7 @@ _UNION: Final = [
     pa.field("string_list", pa.list_(pa.utf8())),
     pa.field("int32_to_int32_list_map", pa.map_(pa.int32(), pa.list_(pa.int32()))),
 ]
-_TEXT, _FLAG, _LONG, _INT, _TEXTS = range(5)
+_TEXT, _FLAG, _LONG, _INT, _TEXTS, _MAP = range(6)
 _NONE: Final = 0
 #: Each by its number: which member of the union, and its value.
 _INFO: Final[dict[int, tuple[int, Any]]] = {
@@ -49,6 +51,8 @@ _INFO: Final[dict[int, tuple[int, Any]]] = {
     514: (_TEXT, ""),
     515: (_FLAG, True),
     516: (_FLAG, True),
+    # conversions between types that are not asked for by CAST: none are told
+    517: (_MAP, []),
     518: (_FLAG, True),
     519: (_FLAG, False),
     520: (_FLAG, True),
@@ -72,8 +76,12 @@ _INFO: Final[dict[int, tuple[int, Any]]] = {
     538: (_INT, 0b1111),
     539: (_FLAG, True),
     540: (_INT, 0b11),
-    # no isolation of transactions, since there are none
-    562: (_INT, _NONE),
+    # 541 to 561, limits: none, but for the length of a statement
+    **dict.fromkeys(range(541, 562), (_LONG, 0)),
+    556: (_FLAG, False),
+    557: (_LONG, MAX_HANDLE_BYTES),
+    # no isolation of transactions, since there are none; a long, as the JDBC driver wants it
+    562: (_LONG, _NONE),
     563: (_FLAG, False),
     564: (_INT, 0b1),
     565: (_FLAG, False),

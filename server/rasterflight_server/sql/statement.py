@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -65,7 +65,7 @@ class _Scans:
         self._patience = patience
         self._running: dict[int, Any] = {}
 
-    def __enter__(self) -> "_Scans":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

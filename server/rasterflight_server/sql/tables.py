@@ -1,7 +1,7 @@
 """The tables that a caller sees: the records of each collection, and facts about all of them."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import pyarrow as pa
@@ -126,16 +126,16 @@ class Tables:
 
     def _view(self, name: str) -> TableSource:
         schema = pa.schema(_SCHEMAS[name])
-        rows = {
+        views: Mapping[str, Callable[[], Iterable[tuple[object, ...]]]] = {
             "schemata": lambda: [(CATALOG, INFORMATION), (CATALOG, MAIN)],
             "tables": lambda: [(CATALOG, one.schema_name, one.name, one.kind) for one in self.listed()],
             "columns": self._columns,
             "collections": self._about,
             "bands": self._bands,
-        }[name]
+        }
 
         def make() -> pa.Table:
-            return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows()], schema)
+            return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in views[name]()], schema)
 
         return TableSource(schema, make)
 

@@ -6,8 +6,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from rasterflight_server.errors import RequestError
-from rasterflight_server.sql.refusals import bad_statement
+from rasterflight_server.sql.refusals import bad_statement, cleaned
 
 Node = dict[str, Any]
 
@@ -41,10 +40,10 @@ _INTERNAL: Final = "__internal"
 _QUERY_NODES: Final = frozenset(["SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"])
 _READ_ONLY: Final = "this service is read-only and takes one SELECT at a time"
 
-#: Names a table: its path, and where it stands.
-FindTable = Callable[[Sequence[str], int | None], str]
-#: Names what a function reads: its name, its arguments, and where it stands; None: it is no function that reads.
-FindRead = Callable[[str, Sequence[Node], int | None], str | None]
+#: Names the source of a table, by its path.
+FindTable = Callable[[Sequence[str]], str]
+#: Names the source of a function with its arguments; None: it is no function that reads.
+FindRead = Callable[[str, Sequence[Node]], str | None]
 
 
 def read_tree(payload: pa.Buffer) -> Node:
@@ -63,7 +62,7 @@ def read_tree(payload: pa.Buffer) -> Node:
         if "Only SELECT" in parsed["error_message"]:
             raise bad_statement("the statement is not a SELECT", hint=_READ_ONLY)
         position = parsed.get("position")
-        raise bad_statement(parsed["error_message"], position=None if position is None else int(position))
+        raise bad_statement(cleaned(parsed["error_message"]), position=None if position is None else int(position))
     if len(parsed.get("statements", [])) != 1:
         raise bad_statement(f"there are {len(parsed.get('statements', []))} statements", hint=_READ_ONLY)
     return parsed
@@ -143,7 +142,7 @@ class Rewriting:
         if kind == "BASE_TABLE":
             path: list[str] = node["qualified_name"]["path"]
             if len(path) > 1 or path[0].casefold() not in ctes:
-                _replace(node, self._find_table(path, node.get("query_location")), path[-1])
+                _replace(node, self._find_table(path), path[-1])
         elif kind == "TABLE_FUNCTION":
             self._change_function(node)
         elif kind == "SHOW_REF" and "query" not in node:
@@ -158,14 +157,15 @@ class Rewriting:
         arguments = function.get("arguments", [])
         for part in nodes(arguments):
             _check_function(part)
-        source = self._find_read(name, arguments, node.get("query_location"))
+        source = self._find_read(name, arguments)
         if source is not None:
             _replace(node, source, name)
         elif name not in TABLE_FUNCTIONS:
             raise bad_statement(
                 f"there is no table function {name[:100]!r}",
                 position=node.get("query_location"),
-                hint="read_pixels, read_points and read_chips read; rows are made by " + ", ".join(sorted(TABLE_FUNCTIONS)),
+                hint="read_pixels, read_points and read_chips read; rows are made by "
+                + ", ".join(sorted(TABLE_FUNCTIONS)),
             )
 
 
@@ -185,11 +185,12 @@ def _replace(node: Node, source: str, name: str) -> None:
     kept = ("alias", "query_location", "query_location_length", "sample", "column_name_alias")
     told = {key: node[key] for key in kept if key in node}
     node.clear()
-    node.update({"alias": name, **told, "type": "BASE_TABLE", "table_name": source, "qualified_name": {"path": [source]}})
+    node.update(
+        {"alias": name, **told, "type": "BASE_TABLE", "table_name": source, "qualified_name": {"path": [source]}}
+    )
 
 
 def _check_function(node: Node) -> None:
     name = str(node.get("function_name", "")).casefold()
     if name in REFUSED_FUNCTIONS or name.startswith(_INTERNAL):
         raise bad_statement(f"the function {name!r} is not answered here", position=node.get("query_location"))
-

@@ -51,8 +51,9 @@ class Worker:
         # Threads of DuckDB ask for rows; an answer follows its question.
         self._lock = threading.Lock()
         self._scans = count()
-        config = {"memory_limit": f"{memory}B", "threads": str(threads), "max_temp_directory_size": "0B"}
-        self._database = duckdb.connect(":memory:", config=config)
+        self._database = duckdb.connect(
+            ":memory:", config={"memory_limit": f"{memory}B", "threads": threads, "max_temp_directory_size": "0B"}
+        )
         for statement in _LOCKDOWN:
             self._database.execute(statement)
 
@@ -154,7 +155,7 @@ def _schema(cursor: duckdb.DuckDBPyConnection, relation: duckdb.DuckDBPyRelation
     """Schema of the result, without running the statement; no dictionaries, which streams of Flight cannot send."""
     names = ('"' + name.replace('"', '""') + '"' for name in relation.columns)
     columns = (f"NULL::{kind} AS {name}" for kind, name in zip(relation.dtypes, names, strict=True))
-    schema = cursor.sql(f"SELECT {', '.join(columns)}").to_arrow_table().schema  # noqa: S608 - names are quoted
+    schema = cursor.sql(f"SELECT {', '.join(columns)}").to_arrow_table().schema
     return pa.schema([field.with_type(_plain_type(field.type)) for field in schema])
 
 
@@ -175,8 +176,8 @@ def _confine(memory: int) -> None:
         limits[resource.RLIMIT_DATA] = taken + memory + _BESIDE_BYTES
     for limit, amount in limits.items():
         _, most = resource.getrlimit(limit)
-        amount = amount if most == resource.RLIM_INFINITY else min(amount, most)
-        resource.setrlimit(limit, (amount, amount))
+        bound = amount if most == resource.RLIM_INFINITY else min(amount, most)
+        resource.setrlimit(limit, (bound, bound))
 
 
 def _data_bytes() -> int | None:
