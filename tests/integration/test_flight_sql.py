@@ -35,7 +35,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for band in BANDS:
             write_scene(folder / f"{number}-{band}.tif", noise(128, 128, seed=number), tile=128)
         records[f"r{number:03d}"] = {band: f"{number}-{band}.tif" for band in BANDS}
-    items = json.loads(write_items(folder / "items.json", dict.fromkeys(list(records)[:1], {})).read_text())
+    items = json.loads(write_items(folder / "items.json", {"r": {}}).read_text())
     template = items["features"][0]
     items["features"] = [
         template
@@ -173,10 +173,10 @@ def test_only_columns_and_records_that_a_statement_needs_are_read(connection, ur
         query(connection, sql)
         return stats(url)["tiles_decoded"] - before
 
-    assert tiles("SELECT avg(b2) FROM read_pixels('many') WHERE cloud_cover BETWEEN 10 AND 13") == 4
+    assert tiles("SELECT avg(b2) FROM read_pixels('many') WHERE cloud_cover < 4") == 4
     assert tiles("SELECT avg(b3) FROM read_pixels('many') WHERE record_id IN ('r050', 'r051', 'r052')") == 3
     assert tiles("SELECT avg(b3) FROM read_pixels('many') WHERE datetime < '2024-01-03'") == 2
-    assert tiles("SELECT count(*) FROM read_pixels('many') WHERE cloud_cover > 95") == 0
+    assert tiles("SELECT count(*) FROM read_pixels('many') WHERE cloud_cover = 7") == 0
     assert tiles("SELECT max(len(b4)) FROM read_chips('many') WHERE cloud_cover < 4") == 4
 
 
@@ -383,15 +383,17 @@ def test_nothing_is_changed(connection) -> None:
 def test_cancelling_ends_the_engine_and_the_reads(connection, url: str) -> None:
     endless = "SELECT sum(hash(a.b1, b.b1)) FROM read_pixels('big') a, read_pixels('big') b"
     with connection.cursor() as cursor:
-        timer = threading.Timer(1.5, cursor.adbc_cancel)
-        timer.start()
+        threading.Timer(1.5, cursor.adbc_cancel).start()
         begin = time.monotonic()
         with pytest.raises(Error):
-            cursor.execute(endless)
-            cursor.fetch_arrow_table()
+            _fetch(cursor, endless)
         assert time.monotonic() - begin < 20
-        timer.cancel()
     assert wait_for(lambda: stats(url)["streams"] == 0, 5)
+
+
+def _fetch(cursor, sql: str) -> pa.Table:
+    cursor.execute(sql)
+    return cursor.fetch_arrow_table()
 
 
 def test_a_client_that_goes_away_ends_its_statement(indexes: dict[str, Path], big: Path) -> None:
@@ -424,10 +426,10 @@ def test_statements_beyond_the_number_are_busy(indexes: dict[str, Path], big: Pa
 
 def test_a_server_may_not_answer_sql(indexes: dict[str, Path]) -> None:
     options = ["--set", "sql.enabled=false"]
-    with ServerProcess({"ny": indexes["ny"]}, options=options) as server, pytest.raises(Error) as caught:
-        with connected(server.url) as connection:
-            query(connection, "SELECT 1")
-    assert detail(caught.value).field == "sql.enabled"
+    with ServerProcess({"ny": indexes["ny"]}, options=options) as server, fl.connect(server.url) as client:
+        descriptor = fl.FlightDescriptor.for_command(messages.pack(messages.make("CommandGetCatalogs")))
+        with pytest.raises(fl.FlightServerError, match="this server does not answer SQL"):
+            client.get_flight_info(descriptor)
 
 
 def test_sessions_and_cancelling_by_name_are_answered(url: str) -> None:

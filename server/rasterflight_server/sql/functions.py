@@ -248,7 +248,7 @@ def _points(values: _Values) -> Points:
     given = values.given.get("points")
     try:
         pairs = [_pair(each) for each in given or ()]
-    except (TypeError, ValueError):
+    except (shapely.errors.ShapelyError, IndexError, TypeError, ValueError):
         pairs = []
     if not pairs:
         raise values.bad("points", "a list of points, each [x, y], (x, y) or WKT")
