@@ -188,6 +188,7 @@ class Engines:
                 f"{self._settings.statements} statements are running, and there may be no more at once",
                 field="sql.statements",
                 hint="try again; results that are read to their end make room",
+                retry_after=_WAIT_SECONDS,
             )
 
     def _take(self) -> Engine | None:

@@ -1,5 +1,6 @@
 """Handles of statements: all that is needed to run one, so that any process of a server answers it and nothing is kept."""
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import pyarrow as pa
@@ -34,12 +35,7 @@ class Handle(NamedTuple):
                 writer.write_batch(self.values.replace_schema_metadata())
         packed: bytes = sink.getvalue().to_pybytes()
         if len(packed) > MAX_HANDLE_BYTES:
-            raise RequestError(
-                ErrorCode.LIMIT_EXCEEDED,
-                f"the statement and its parameters take {len(packed)} bytes, more than {MAX_HANDLE_BYTES}",
-                field="query",
-                hint="simplify its geometries, or read them by tickets, which take areas of any size",
-            )
+            raise _too_long(len(packed))
         return packed
 
 
@@ -62,21 +58,38 @@ def unpack_handle(packed: bytes) -> Handle:
     return Handle(query, found[0] if found else None)
 
 
-def only_row(table: pa.Table) -> pa.RecordBatch:
-    """Values of parameters as one batch, whatever they came in.
+def only_row(batches: Iterable[pa.RecordBatch]) -> pa.RecordBatch:
+    """The one row of values of parameters, in whatever batches it comes; no more is taken in than a handle may hold.
 
     Raises
     ------
     RequestError
-        BAD_REQUEST: they are damaged.
+        BAD_REQUEST: they are damaged, more than one row or none. LIMIT_EXCEEDED: they are too long.
     """
-    try:
-        table.validate(full=True)
-    except pa.ArrowException:
-        raise bad_statement("the values of the parameters are damaged") from None
-    return pa.RecordBatch.from_arrays([_whole(column) for column in table.columns], names=table.column_names)
+    found: pa.RecordBatch | None = None
+    for batch in batches:
+        if batch.nbytes > MAX_HANDLE_BYTES:
+            raise _too_long(batch.nbytes)
+        if not len(batch):
+            continue
+        if found is not None or len(batch) > 1:
+            raise bad_statement(
+                "there are several rows of parameters", hint="bind one row; a statement gives one result"
+            )
+        try:
+            batch.validate(full=True)
+        except pa.ArrowException:
+            raise bad_statement("the values of the parameters are damaged") from None
+        found = batch
+    if found is None:
+        raise bad_statement("there is no row of parameters", hint="bind one row")
+    return found
 
 
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    joined = column.combine_chunks()
-    return joined.combine_chunks() if isinstance(joined, pa.ChunkedArray) else joined
+def _too_long(nbytes: int) -> RequestError:
+    return RequestError(
+        ErrorCode.LIMIT_EXCEEDED,
+        f"the statement and its parameters take {nbytes} bytes, more than {MAX_HANDLE_BYTES}",
+        field="query",
+        hint="simplify its geometries, or read them by tickets, which take areas of any size",
+    )

@@ -77,11 +77,8 @@ def bound(names: Sequence[str], values: pa.RecordBatch) -> dict[str, pa.Array]:
     Raises
     ------
     RequestError
-        BAD_REQUEST: there are more or fewer, or not just one row.
+        BAD_REQUEST: there are more or fewer.
     """
-    if len(values) != 1:
-        hint = "bind one row; a statement gives one result"
-        raise bad_statement(f"there are {len(values)} rows of parameters", hint=hint)
     if values.num_columns != len(names):
         raise bad_statement(f"there are {values.num_columns} values for {len(names)} parameters")
     if set(values.schema.names) == set(names):

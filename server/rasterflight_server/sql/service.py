@@ -1,6 +1,6 @@
 """Flight SQL, free of Flight: commands in, schemas and rows out; nothing is kept from one call to the next."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -103,18 +103,18 @@ class SqlService:
 
         return Rows(schema, batches())
 
-    def bind(self, command: bytes, values: Callable[[], pa.Table]) -> bytes:
+    def bind(self, command: bytes, values: Iterable[pa.RecordBatch]) -> bytes:
         """Bind parameters: the answer names the statement with its values.
 
         Raises
         ------
         RequestError
-            BAD_REQUEST: the command is no prepared query; this service is read-only.
+            BAD_REQUEST: the command is no prepared query, since this service is read-only; or the values are not one row.
         """
         message, name = self._message(command)
         if name != _PREPARED:
             raise bad_statement(f"{name} takes no rows", hint="this service is read-only")
-        bound = _handle(name, message)._replace(values=only_row(values())).pack()
+        bound = _handle(name, message)._replace(values=only_row(values)).pack()
         return messages.make("DoPutPreparedStatementResult", prepared_statement_handle=bound).SerializeToString()
 
     def action(self, name: str, body: bytes, caller: Caller, check: Check) -> list[bytes]:
