@@ -57,7 +57,7 @@ def run(driver: Path, indexes: dict[str, Path], tmp_path_factory: pytest.TempPat
 def test_the_code_on_the_page(run: Run, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "flight-sql.md").read_text()
     code, _, rest = page.partition("```java\n")[2].partition("```\n")
-    output = rest.partition("```text\n")[2].partition("```\n")[0]
+    output = rest.partition("```console\n")[2].partition("```\n")[0]
     source = tmp_path / "Ndvi.java"
     source.write_text(code)
     assert run(source) == output

@@ -176,11 +176,6 @@ class Engines:
         finally:
             self._places.release()
 
-    def close(self) -> None:
-        """End those that rest."""
-        while (engine := self._take()) is not None:
-            engine.close()
-
     def _enter(self) -> None:
         if not self._places.acquire(timeout=_WAIT_SECONDS):
             raise ServiceError(

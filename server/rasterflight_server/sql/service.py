@@ -132,10 +132,6 @@ class SqlService:
         }
         return answers[name]()
 
-    def close(self) -> None:
-        """End the engines that rest."""
-        self._engines.close()
-
     def _prepare(self, body: bytes, caller: Caller, check: Check) -> bytes:
         message: Any = self._message(body)[0]
         handle = Handle(message.query)
