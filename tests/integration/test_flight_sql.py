@@ -160,6 +160,16 @@ def test_arguments_narrow_down_and_set_the_grid(connection) -> None:
         assert (found[0][1] == records * 128 * 128) is ("resolution" not in arguments)
 
 
+def test_sources_take_what_tables_take(connection) -> None:
+    named = "SELECT count(rec), count(line) FROM read_pixels('ny', bands := ['red']) AS t(rec, line)"
+    assert rows(connection, named) == [(35574, 35574)]
+    sampled = "SELECT count(*) FROM read_pixels('ny', bands := ['red']) TABLESAMPLE 100 ROWS"
+    assert rows(connection, sampled) == [(100,)]
+    pivoted = """SELECT * FROM (PIVOT (SELECT band, point_index, value FROM read_points('ny', points := [[-74, 40.7]],
+                 match := 'latest')) ON band IN ('red', 'blue') USING max(value))"""
+    assert query(connection, pivoted).column_names == ["point_index", "red", "blue"]
+
+
 def test_scaled_and_all_touched(connection) -> None:
     count = f"SELECT count(*) FROM read_pixels('ny', bands := ['red'], geometry := '{AREA}', all_touched := {{}})"
     assert rows(connection, count.format("true")) > rows(connection, count.format("false"))
@@ -340,6 +350,8 @@ def test_errors_say_what_and_where(connection) -> None:
         ("SELEC 1", "BAD_REQUEST", 'syntax error at or near "SELEC" (at character 1)'),
         ("SELECT foo FROM ny", "BAD_REQUEST", 'Referenced column "foo" not found'),
         ("SELECT CAST('x' AS INTEGER)", "BAD_REQUEST", "Could not convert string 'x'"),
+        ("SELECT * FROM ny AT (VERSION => 1)", "BAD_REQUEST", "ny has no AT"),
+        ("SELECT * FROM read_pixels('ny') WITH ORDINALITY", "BAD_REQUEST", "read_pixels has no WITH ORDINALITY"),
         ("SELECT * FROM nyy", "COLLECTION_NOT_FOUND", "there is no table 'nyy'"),
         ("SELECT * FROM read_pixels('nyy')", "COLLECTION_NOT_FOUND", "there is no collection 'nyy'"),
         ("SELECT * FROM read_pixels('ny', bands := ['rad'])", "UNKNOWN_BAND", "there is no band 'rad'"),

@@ -181,7 +181,16 @@ def _ctes(node: Node, ctes: frozenset[str]) -> tuple[list[tuple[Any, frozenset[s
 
 
 def _replace(node: Node, source: str, name: str) -> None:
-    """Make a table of a source out of a table or function; what is said about its rows and columns stays."""
+    """Make a table of a source out of a table or function; what is said about its rows and columns stays.
+
+    Raises
+    ------
+    RequestError
+        BAD_REQUEST: something is said that a source does not have.
+    """
+    for key, said in (("at_clause", "AT"), ("with_ordinality", "WITH ORDINALITY")):
+        if key in node:
+            raise bad_statement(f"{name} has no {said}", position=node.get("query_location"))
     kept = ("alias", "query_location", "query_location_length", "sample", "column_name_alias")
     told = {key: node[key] for key in kept if key in node}
     node.clear()
