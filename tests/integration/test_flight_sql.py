@@ -349,6 +349,9 @@ def test_errors_say_what_and_where(connection) -> None:
     for sql, code, words in [
         ("SELEC 1", "BAD_REQUEST", 'syntax error at or near "SELEC" (at character 1)'),
         ("SELECT foo FROM ny", "BAD_REQUEST", 'Referenced column "foo" not found'),
+        ("SELECT id, foo FROM ny", "BAD_REQUEST", "(at character 12)"),
+        ("SELECT id\nFROM ny WHERE nofun(id) > 1", "BAD_REQUEST", "(at character 25)"),
+        ("SELECT r.x, r.id FROM ny AS r", "BAD_REQUEST", "(at character 10)"),
         ("SELECT CAST('x' AS INTEGER)", "BAD_REQUEST", "Could not convert string 'x'"),
         ("SELECT * FROM ny AT (VERSION => 1)", "BAD_REQUEST", "ny has no AT"),
         ("SELECT * FROM read_pixels('ny') WITH ORDINALITY", "BAD_REQUEST", "read_pixels has no WITH ORDINALITY"),

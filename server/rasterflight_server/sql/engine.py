@@ -124,7 +124,7 @@ class Engine:
         except (EOFError, OSError):
             raise too_much_memory(self._memory) from None
         if facts["what"] == "error":
-            error = engine_error(facts["kind"], facts["message"], self._memory)
+            error = engine_error(facts["kind"], facts["message"], self._memory, facts["position"])
             self._resting = error.code == ErrorCode.BAD_REQUEST
             raise error
         self._resting = facts["what"] == "done"

@@ -25,7 +25,7 @@ def cleaned(message: str) -> str:
     return " ".join(_PATH.sub("...", _TAIL.sub("", message)).split())[:_SHOWN]
 
 
-def engine_error(kind: str, message: str, memory: int) -> ServiceError:
+def engine_error(kind: str, message: str, memory: int, position: int | None = None) -> ServiceError:
     """What a caller is told of an error of DuckDB."""
     if kind == "RowTooLarge":
         return RequestError(
@@ -38,7 +38,7 @@ def engine_error(kind: str, message: str, memory: int) -> ServiceError:
         return too_much_memory(memory)
     if kind in _BUGS:
         return ServiceError(ErrorCode.INTERNAL, "DuckDB failed on the statement", hint="write it in another way")
-    return bad_statement(cleaned(message))
+    return bad_statement(cleaned(message), position=position)
 
 
 def too_much_memory(memory: int) -> ServiceError:

@@ -5,6 +5,7 @@ cannot be interrupted. A process can be bounded and ended, whatever it does.
 """
 
 import os
+import re
 import resource
 import sys
 import threading
@@ -24,6 +25,9 @@ from rasterflight_server.sql.scanning import ServerTable
 
 #: What the process may take beyond the memory of DuckDB: batches on their way, and what functions allocate.
 _BESIDE_BYTES: Final = 256 << 20
+
+#: What an error is about, where it says so.
+_NAMED: Final = re.compile(r'(?:[Cc]olumn (?:named )?"|name )([^"\s]+)')
 
 _LOCKDOWN: Final = (
     "SET GLOBAL TimeZone = 'UTC'",
@@ -51,6 +55,8 @@ class Worker:
         # Threads of DuckDB ask for rows; an answer follows its question.
         self._lock = threading.Lock()
         self._scans = count()
+        #: The statement that was parsed last, as its caller wrote it.
+        self._query = ""
         self._database = duckdb.connect(
             ":memory:", config={"memory_limit": f"{memory}B", "threads": threads, "max_temp_directory_size": "0B"}
         )
@@ -74,13 +80,15 @@ class Worker:
                 verbs[facts.pop("what")](payload, **facts)
             except RowTooLargeError:
                 message = f"a row takes more than {MAX_ROW_BYTES >> 20} MiB, and rows cannot be cut"
-                self._send("error", kind="RowTooLarge", message=message)
+                self._send("error", kind="RowTooLarge", message=message, position=None)
             except (duckdb.Error, MemoryError, pa.ArrowException) as error:
-                self._send("error", kind=type(error).__name__, message=str(error))
+                position = _position(str(error), self._query)
+                self._send("error", kind=type(error).__name__, message=str(error), position=position)
 
     def _parse(self, payload: pa.Buffer) -> None:
+        self._query = payload.to_pybytes().decode()
         query = "SELECT json_serialize_sql($1::VARCHAR, skip_default := true, skip_empty := true, skip_null := true)"
-        ((tree,),) = self._database.execute(query, [payload.to_pybytes().decode()]).fetchall()
+        ((tree,),) = self._database.execute(query, [self._query]).fetchall()
         self._send("tree", tree.encode())
 
     def _evaluate(self, payload: pa.Buffer, *, sizes: Sequence[int]) -> None:
@@ -95,6 +103,8 @@ class Worker:
             self._send("schema", _schema(cursor, relation).serialize())
 
     def _run(self, payload: pa.Buffer, *, sizes: Sequence[int], sources: Sequence[str]) -> None:
+        # It may have been parsed elsewhere.
+        self._query = ""
         with self._database.cursor() as cursor:
             relation = self._relation(cursor, _parts(payload, sizes), sources)
             schema = _schema(cursor, relation)
@@ -132,6 +142,13 @@ class Worker:
     def _send(self, what: str, payload: bytes | pa.Buffer = b"", **facts: Any) -> None:
         with self._lock:
             wire.send(self._connection, what, payload, **facts)
+
+
+def _position(message: str, query: str) -> int | None:
+    """Where in a query an error is about: DuckDB names a column or function, which is looked for; None: it is not there just once."""
+    named = _NAMED.search(message)
+    found = list(re.finditer(rf"(?<!\w){re.escape(named[1])}(?!\w)", query)) if named else []
+    return found[0].start() if len(found) == 1 else None
 
 
 def _parts(payload: pa.Buffer, sizes: Sequence[int]) -> Iterator[pa.Buffer]:
