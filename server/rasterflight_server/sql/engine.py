@@ -21,6 +21,7 @@ from rasterflight_server.sql.refusals import engine_error, too_much_memory
 
 _MAIN: Final = "from rasterflight_server.sql.worker import main; main()"
 _WAIT_SECONDS: Final = 5.0
+_START_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.05
 
 
@@ -38,11 +39,12 @@ class Patience:
     def __init__(self, seconds: float, check: Callable[[], None]) -> None:
         self._seconds = seconds
         self._end = time.monotonic() + seconds
-        self._check = check
+        #: Raises when the caller has gone.
+        self.gone = check
 
     def check(self) -> None:
         """Go on, or raise CANCELLED or LIMIT_EXCEEDED."""
-        self._check()
+        self.gone()
         if time.monotonic() > self._end:
             raise RequestError(
                 ErrorCode.LIMIT_EXCEEDED,
@@ -85,7 +87,17 @@ class Engine:
                 cwd="/",
             )
         self._connection: Connection[Any, Any] = Connection(ours.detach())
-        self._resting = True
+        self._resting = False
+
+    def wait(self, patience: Patience) -> None:
+        """Wait until it has started; closes it if it does not."""
+        if self._resting:
+            return
+        try:
+            self.receive(patience)
+        except ServiceError:
+            self.close()
+            raise
 
     @property
     def usable(self) -> bool:
@@ -168,7 +180,9 @@ class Engines:
         with patience.paused():
             self._enter()
         try:
-            engine = self._take() or Engine(self._settings)
+            with patience.paused():
+                engine = self._take() or Engine(self._settings)
+                engine.wait(Patience(_START_SECONDS, patience.gone))
             try:
                 yield engine
             finally:

@@ -71,6 +71,7 @@ class Worker:
             "describe": self._describe,
             "run": self._run,
         }
+        self._send("done")
         while True:
             try:
                 facts, payload = wire.receive(self._connection)
