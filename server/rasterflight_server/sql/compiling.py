@@ -19,6 +19,7 @@ from rasterflight_server.sql.sources import ReadSource, Source
 from rasterflight_server.sql.statement import Statement
 from rasterflight_server.sql.tables import Tables
 from rasterflight_server.sql.tree import Node, Rewriting, is_constant, nodes, parameters_of, read_tree, selecting
+from rasterflight_server.telemetry import Meter
 from rasterflight_server.types.caller import Caller
 
 #: Begins the names of sources: no name that people give.
@@ -50,9 +51,14 @@ class Compiler:
         Parses, and says what constant expressions are.
     patience
         How long all of it may take.
+    meter
+        Counts what the statement reads when it runs.
     """
 
-    def __init__(self, reads: Reads, caller: Caller, engine: Engine, patience: Patience) -> None:
+    def __init__(
+        self, reads: Reads, caller: Caller, engine: Engine, patience: Patience, meter: Meter | None = None
+    ) -> None:
+        self._meter = meter
         self._reads = reads
         self._caller = caller
         self._engine = engine
@@ -133,7 +139,7 @@ class Compiler:
             message.ClearField("geometries")
             del message.filters[:]
             message.filters.append(Filter(ids=self._tables.some_ids(message.collection)))
-        return ReadSource(self._reads, self._caller, message)
+        return ReadSource(self._reads, self._caller, message, self._meter)
 
 
 def _named(function: str, arguments: Sequence[Node]) -> dict[str, Node]:

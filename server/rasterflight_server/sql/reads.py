@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from rasterflight_server.catalog import Collection
 from rasterflight_server.plan.request import Request
+from rasterflight_server.telemetry import Meter
 from rasterflight_server.types.caller import Caller
 
 #: Raises when the caller has gone, or has waited for too long.
@@ -32,5 +33,7 @@ class Reads(Protocol):
     def request(self, ticket: bytes, caller: Caller) -> tuple[Request, Collection]:
         """Read and check a ticket."""
 
-    def pixels(self, collection: Collection, request: Request) -> Stream:
-        """The stream that answers a request for pixels."""
+    def pixels(
+        self, collection: Collection, request: Request, place: None = None, meter: Meter | None = None
+    ) -> Stream:
+        """The stream that answers a request for pixels; ``meter`` counts what is read."""

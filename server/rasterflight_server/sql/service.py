@@ -17,6 +17,7 @@ from rasterflight_server.sql.metadata import metadata
 from rasterflight_server.sql.reads import Check, Reads
 from rasterflight_server.sql.refusals import bad_statement
 from rasterflight_server.sql.tables import Tables
+from rasterflight_server.telemetry import Meter
 from rasterflight_server.types.caller import Caller
 
 _STATEMENT: Final = "CommandStatementQuery"
@@ -82,8 +83,8 @@ class SqlService:
             ticket = messages.pack(messages.make(_TICKET, statement_handle=handle.pack()))
         return Planned(self._compiled(handle, caller, check)[0], ticket)
 
-    def rows(self, ticket: bytes, caller: Caller, check: Check) -> Rows:
-        """The rows that a ticket gives; raises as ``plan``."""
+    def rows(self, ticket: bytes, caller: Caller, check: Check, meter: Meter | None = None) -> Rows:
+        """The rows that a ticket gives, ``meter`` counts what is read for them; raises as ``plan``."""
         message, name = self._message(ticket)
         known = metadata(name, message, Tables(self._reads, caller))
         if known is not None:
@@ -91,7 +92,7 @@ class SqlService:
         handle = _handle(name, message)
         patience = self._engines.patience(check)
         with self._engines.engine(patience) as engine:
-            compiler = Compiler(self._reads, caller, engine, patience)
+            compiler = Compiler(self._reads, caller, engine, patience, meter)
             statement = compiler.compile(handle.query, handle.values)
             if handle.values is None and len(compiler.parameters):
                 raise bad_statement("the parameters have no values", hint="bind them before the statement is run")

@@ -16,6 +16,7 @@ from rasterflight_server.plan.planner import plan_read
 from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.plan.request import Request
 from rasterflight_server.sql.reads import Check, Reads
+from rasterflight_server.telemetry import Meter
 from rasterflight_server.types.caller import Caller
 
 _BATCH_ROWS: Final = 4096
@@ -90,6 +91,8 @@ class ReadSource:
         For whom.
     message
         What is asked for, with all columns.
+    meter
+        Counts what is read.
 
     Raises
     ------
@@ -97,8 +100,9 @@ class ReadSource:
         As the same request over Flight.
     """
 
-    def __init__(self, reads: Reads, caller: Caller, message: ReadRequest) -> None:
+    def __init__(self, reads: Reads, caller: Caller, message: ReadRequest, meter: Meter | None) -> None:
         self._reads = reads
+        self._meter = meter
         self._caller = caller
         self._message = message
         request, collection = reads.request(pack(message), caller)
@@ -129,7 +133,7 @@ class ReadSource:
             ids = self.facts["record_id"]
             message.filters.append(Filter(ids=[ids[position].as_py() for position in records]))
         request, collection = self._reads.request(pack(message), self._caller)
-        with closing(self._reads.pixels(collection, request).batches(check)) as batches:
+        with closing(self._reads.pixels(collection, request, None, self._meter).batches(check)) as batches:
             for batch, _ in batches:
                 yield batch.select(columns)
                 del batch
