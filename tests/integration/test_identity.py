@@ -21,9 +21,12 @@ from rasterflight_protocol.v1.error_pb2 import ErrorDetail
 from rasterflight_protocol.v1.plan_pb2 import Upload
 from rasterflight_protocol.v1.read_pb2 import LAYOUT_POINTS, LAYOUT_RECORDS, Geometries, Points, ReadRequest
 from rasterflight_server.flight.identity.tokens import create_token, revoke_token
+from rasterflight_server.sql import messages
 from support.certificates import Authority
 from support.provider import AUDIENCE, ISSUER, Key, key_set
 from support.server import ServerProcess, run_server_command
+from support.sql import refusal as refusal_of_sql
+from support.sql import rows
 
 SCHEMA = pa.schema([("geometry", pa.binary())])
 AREA = shapely.box(-74.3, 40.4, -74.2, 40.5).wkb
@@ -340,16 +343,57 @@ def adbc(guarded: Guarded, password: str) -> Any:
 
 
 def test_handshake_of_adbc(guarded: Guarded) -> None:
-    # It is let in, and gets as far as asking for SQL, which is another matter.
-    with pytest.raises(adbc_driver_manager.Error) as caught, adbc(guarded, guarded.tokens["ny"]) as connection:
-        connection.adbc_get_objects(depth="catalogs").read_all()
-    assert caught.value.status_code is not adbc_driver_manager.AdbcStatusCode.UNAUTHENTICATED
-    assert "BAD_REQUEST" in str(caught.value)
+    with adbc(guarded, guarded.tokens["ny"]) as connection:
+        assert connection.adbc_get_objects(depth="catalogs").read_all().num_rows == 1
     with pytest.raises(adbc_driver_manager.Error) as caught:
         adbc(guarded, guarded.tokens["wrong"])
     assert caught.value.status_code is adbc_driver_manager.AdbcStatusCode.UNAUTHENTICATED
     assert "the token is not known here" in str(caught.value)
     guarded.answers.append(repr(caught.value))
+
+
+@pytest.mark.parametrize(("who", "seen"), [("ny", ["ny"]), ("all", ["mol", "naip", "ny"]), ("nothing", [])])
+def test_sql_shows_what_may_be_read(guarded: Guarded, who: str, seen: list[str]) -> None:
+    with adbc(guarded, guarded.tokens[who]) as connection:
+        listed = rows(connection, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'main'")
+        assert sorted(name for (name,) in listed) == seen
+        for view in ("columns", "collections", "bands"):
+            told = str(rows(connection, f"SELECT * FROM information_schema.{view}"))
+            assert [name for name in ("mol", "naip") if name in told] == [one for one in seen if one != "ny"]
+        metadata = connection.adbc_get_objects(db_schema_filter="main").read_all().to_pylist()
+        [schema] = metadata[0]["catalog_db_schemas"]
+        assert sorted(one["table_name"] for one in schema["db_schema_tables"]) == seen
+        for sql in ("SELECT count(*) FROM naip", "SELECT count(*) FROM read_pixels('naip')"):
+            if "naip" in seen:
+                assert rows(connection, sql)
+            else:
+                told = refusal_of_sql(connection, sql)
+                assert told.code == "COLLECTION_NOT_FOUND"
+                assert "naip" not in told.hint
+
+
+def test_a_statement_gives_no_rights_to_others(guarded: Guarded) -> None:
+    command = messages.make("CommandStatementQuery", query="SELECT count(*) FROM naip")
+    descriptor = fl.FlightDescriptor.for_command(messages.pack(command))
+
+    def options(who: str) -> fl.FlightCallOptions:
+        return fl.FlightCallOptions(headers=[(b"authorization", b"Bearer " + guarded.tokens[who].encode())])
+
+    with raw(guarded) as client:
+        ticket = client.get_flight_info(descriptor, options("all")).endpoints[0].ticket
+        assert client.do_get(ticket, options("all")).read_all().num_rows == 1
+        with pytest.raises(fl.FlightServerError, match="there is no table 'naip'"):
+            client.do_get(ticket, options("ny"))
+        with pytest.raises(fl.FlightUnauthenticatedError):
+            client.get_flight_info(descriptor)
+        with pytest.raises(fl.FlightUnauthenticatedError):
+            client.do_get(ticket)
+        for name, body in (("CreatePreparedStatement", messages.pack(command)), ("CloseSession", b"")):
+            with pytest.raises(fl.FlightUnauthenticatedError):
+                list(client.do_action(fl.Action(name, body)))
+        _, answers = client.do_put(descriptor, SCHEMA)
+        with pytest.raises(fl.FlightUnauthenticatedError):
+            answers.read()
 
 
 def test_our_client(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:

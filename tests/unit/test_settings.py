@@ -199,7 +199,7 @@ def test_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
         ("[limits.caller]\nuplods = 1", "limits.caller.uplods: there is no such setting (did you mean 'limits.caller.uploads'?)"),
         ("[server]\nstreams = 1", ": server.streams: there is no such setting (did you mean 'limits.streams'?)"),
         ("[tls]\nnonsense = 1", ": tls.nonsense: there is no such setting (there are: tls.certificate, tls.key, tls.client_ca)"),
-        ("zz = 1", "there are: server, cache, tls, access, limits, observe, collections)"),
+        ("zz = 1", "there are: server, cache, tls, access, limits, observe, sql, collections)"),
         ("limits = 3", ": limits is a table (write [limits] and its keys below)"),
         ("collections = 'x'", ": collections is a table (write [collections] and its keys below)"),
         ("[server]\nworkers = '2'", ": server.workers: '2' is not a whole number (write it without quotes and point)"),
@@ -490,6 +490,7 @@ def test_texts_of_the_fields() -> None:
     assert "`grpc+unix:///PATH`" in texts["listen"]
     assert set(sections()) == {
         "server", "cache", "tls", "access", "access.jwt", "limits", "limits.request", "limits.caller", "observe",
+        "sql",
     }  # fmt: skip
 
 

@@ -230,9 +230,9 @@ class Collection:
         cloud_cover = hits[CLOUD_COVER].cast(pa.float64()) if clouds else pa.nulls(len(rows), pa.float64())
         return pa.table([*hits.columns[: len(columns)], cloud_cover], names=_HITS)
 
-    def records(self, rows: Ints) -> pa.Table:
-        """Return whole records by number, in the order given, in ``records_schema``."""
-        return self._database.records(rows)
+    def records(self, rows: Ints, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return records by number, in the order given, as in ``records_schema``; ``columns`` are those that come, None: all."""
+        return self._database.records(rows, columns)
 
     def assets(self, row: int, slots: Iterable[int]) -> list[Asset | None]:
         """Files of one record, by the numbers of their slots; None where the record has none."""

@@ -76,13 +76,17 @@ class Database:
         finally:
             cursor.close()
 
-    def records(self, rows: npt.NDArray[np.int64]) -> pa.Table:
-        """Return whole records by number, in the order given, in ``schema``."""
-        table = self.table.take(pa.array(rows)).combine_chunks()
+    def records(self, rows: npt.NDArray[np.int64], columns: Sequence[str] | None = None) -> pa.Table:
+        """Return records by number, in the order given, as in ``schema``; ``columns`` are those that come, None: all."""
+        names = self.schema.names if columns is None else columns
+        kept = dict.fromkeys(part for name in names for part in (BOUNDS if name == "bbox" else (name,)))
+        table = self.table.select(list(kept)).take(pa.array(rows)).combine_chunks()
+        found = [self._bbox(table) if name == "bbox" else table[name] for name in names]
+        return pa.table(found, names=names).cast(pa.schema([self.schema.field(name) for name in names]))
+
+    def _bbox(self, table: pa.Table) -> pa.StructArray:
         bounds = [table[name].combine_chunks() for name in BOUNDS]
-        bbox = pa.StructArray.from_arrays(bounds, fields=list(self.schema.field("bbox").type), mask=bounds[0].is_null())
-        columns = [bbox if name == "bbox" else table[name] for name in self.schema.names]
-        return pa.table(columns, names=self.schema.names).cast(self.schema)
+        return pa.StructArray.from_arrays(bounds, fields=list(self.schema.field("bbox").type), mask=bounds[0].is_null())
 
     def close(self) -> None:
         """Refuse further queries."""

@@ -1,7 +1,7 @@
 """The Flight server: RPCs in, streams out."""
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -31,6 +31,9 @@ from rasterflight_server.plan.estimate import estimate, estimate_outlines, estim
 from rasterflight_server.plan.planner import ReadPlan
 from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.plan.request import Request
+from rasterflight_server.sql.messages import is_sql
+from rasterflight_server.sql.service import ACTIONS as SQL_ACTIONS
+from rasterflight_server.sql.service import Planned
 
 #: How long a plan's tickets are promised to work; they go on working while the snapshot is served.
 _TICKET_LIFE = timedelta(hours=1)
@@ -72,6 +75,8 @@ class FlightServer(fl.FlightServerBase):
                 described = self.service.collection(_collection_name(descriptor), who)
                 tally_of(context).collection = described.name
                 return self._collection_info(described)
+            if is_sql(descriptor.command):
+                return _sql_info(self.service.sql.plan(descriptor.command, who, self._check(context)), descriptor)
             request, collection = self._asked(context, descriptor.command)
             _check_whole(request)
             if is_records(request):
@@ -94,6 +99,8 @@ class FlightServer(fl.FlightServerBase):
         """Stream the rows that a ticket asks for."""
         call = request_id(context)
         with guard(context, call), self._life.running():
+            if is_sql(ticket.ticket):
+                return self._sql_rows(context, ticket)
             request, collection = self._asked(context, ticket.ticket)
             tally = tally_of(context)
             with tally.waiting():
@@ -112,13 +119,17 @@ class FlightServer(fl.FlightServerBase):
     def do_action(self, context: fl.ServerCallContext, action: fl.Action) -> Iterator[bytes]:
         """Run an action; see ``list_actions``."""
         with guard(context, request_id(context)):
-            tally_of(context).action = action.type if action.type in ACTIONS else ""
+            tally_of(context).action = action.type if action.type in (*ACTIONS, *SQL_ACTIONS) else ""
+            if action.type in SQL_ACTIONS:
+                body, who = action.body.to_pybytes(), caller(context)
+                return iter(self.service.sql.action(action.type, body, who, self._check(context)))
             return iter([run_action(self.service, action.type, action.body.to_pybytes(), caller(context))])
 
     def list_actions(self, context: fl.ServerCallContext) -> list[tuple[str, str]]:
         """The actions that the caller may run."""
         with guard(context, request_id(context)):
-            return [(name, ACTIONS[name][0]) for name in actions_of(caller(context))]
+            mine = [(name, ACTIONS[name][0]) for name in actions_of(caller(context))]
+            return [*mine, *SQL_ACTIONS.items()]
 
     def do_put(
         self,
@@ -127,8 +138,13 @@ class FlightServer(fl.FlightServerBase):
         reader: fl.MetadataRecordBatchReader,
         writer: fl.FlightMetadataWriter,
     ) -> None:
-        """Take areas in for requests to come; see ``rasterflight.v1.Upload``."""
+        """Take areas in for requests to come, see ``rasterflight.v1.Upload``; or values of a prepared statement's parameters."""
         with guard(context, request_id(context)), self._life.running():
+            caller(context)
+            if is_sql(descriptor.command):
+                sent = (chunk.data for chunk in reader if chunk.data is not None)
+                writer.write(self.service.sql.bind(descriptor.command, sent))
+                return
             receive_areas(
                 self.service.uploads,
                 descriptor,
@@ -175,6 +191,21 @@ class FlightServer(fl.FlightServerBase):
                 yield batch, pa.py_buffer(progress.SerializeToString())
                 del batch
 
+    def _sql_rows(self, context: fl.ServerCallContext, ticket: fl.Ticket) -> fl.FlightDataStream:
+        who, tally = caller(context), tally_of(context)
+        tally.layout = "sql"
+        with tally.waiting():
+            entered = self.service.streams.enter(context, None)
+        with entered as running:
+            rows = self.service.sql.rows(ticket.ticket, who, running.terms.check, tally)
+            running.of(self._send(context, request_id(context), _without_progress(rows.batches), running.terms))
+            tally.planned()
+            tally.streams()
+            return fl.GeneratorStream(rows.schema, running)
+
+    def _check(self, context: fl.ServerCallContext) -> Callable[[], None]:
+        return self.service.streams.terms(context).check
+
     def _asked(self, context: fl.ServerCallContext, ticket: bytes) -> tuple[Request, Collection]:
         request, collection = self.service.request(ticket, caller(context))
         tally_of(context).asks(ticket, collection.name, request.layout)
@@ -207,6 +238,17 @@ class FlightServer(fl.FlightServerBase):
             ordered=True,
             app_metadata=Plan(snapshot=collection.snapshot, records=rows, rows=rows).SerializeToString(),
         )
+
+
+def _sql_info(planned: Planned, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
+    return fl.FlightInfo(planned.schema, descriptor, [fl.FlightEndpoint(planned.ticket, [])], -1, -1)
+
+
+def _without_progress(batches: Generator[pa.RecordBatch]) -> Generator[tuple[pa.RecordBatch, Progress]]:
+    with closing(batches):
+        for batch in batches:
+            yield batch, Progress()
+            del batch
 
 
 def _check_whole(request: Request) -> None:

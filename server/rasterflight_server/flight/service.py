@@ -24,6 +24,7 @@ from rasterflight_server.plan.ticketsize import check_ticket
 from rasterflight_server.read.cache import TileCache
 from rasterflight_server.read.workers import Workers
 from rasterflight_server.settings import Settings
+from rasterflight_server.sql.service import SqlService
 from rasterflight_server.store import Stores
 from rasterflight_server.telemetry import Meter, Telemetry
 from rasterflight_server.types.caller import ANONYMOUS, Caller
@@ -72,6 +73,7 @@ class Service:
         self.limits = settings.limits.part(crew.size)
         self.uploads = crew.make_uploads(self.limits.caller.uploads)
         self._budget = crew.stream_budget()
+        self.sql = SqlService(self, settings.sql.part(crew.size))
         self.streams = Streams(
             self.limits, Admission(self.limits, self._budget, self.telemetry), self.telemetry, self.life
         )

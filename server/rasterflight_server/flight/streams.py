@@ -14,7 +14,7 @@ from rasterflight_server.flight.calls import account
 from rasterflight_server.flight.hangup import hang_up
 from rasterflight_server.flight.life import Life
 from rasterflight_server.flight.running import Running, Terms
-from rasterflight_server.plan.request import Request
+from rasterflight_server.plan.request import DEFAULT_BATCH_BYTES, Request
 from rasterflight_server.settings import LimitSettings
 from rasterflight_server.telemetry import Telemetry
 
@@ -51,9 +51,12 @@ class Streams:
         self._watch: threading.Thread | None = None
         telemetry.add(streams_stalled=0, connections_closed=0)
 
-    def enter(self, context: fl.ServerCallContext, request: Request) -> Running:
-        """Wait for a place, see ``Admission.enter``; the stream that gets it is closed by who makes it, or with the last reference to it."""
-        size, exactly = (0, False) if request.without_pixels else (request.batch_bytes, request.states_batch_bytes)
+    def enter(self, context: fl.ServerCallContext, request: Request | None) -> Running:
+        """Wait for a place, see ``Admission.enter``; the stream that gets it is closed by who makes it, or with the last reference to it.
+
+        ``request`` is None for a statement.
+        """
+        size, exactly = _size(request)
         terms = self.terms(context, self._limits.request.seconds)
         try:
             place = self._admission.enter(account(context), size, exactly=exactly, gone=lambda: self._over(context))
@@ -96,3 +99,10 @@ class Streams:
             if stream.peer not in alive and stream.lingers(seconds):
                 self._telemetry.add(connections_closed=int(hang_up(stream.peer)))
             del stream
+
+
+def _size(request: Request | None) -> tuple[int, bool]:
+    """Size of the batches of a stream, and whether it is to be this one."""
+    if request is None:
+        return DEFAULT_BATCH_BYTES, False
+    return (0, False) if request.without_pixels else (request.batch_bytes, request.states_batch_bytes)

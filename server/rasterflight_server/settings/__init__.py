@@ -4,6 +4,7 @@ from rasterflight_server.settings.access import AccessSettings, JwtSettings
 from rasterflight_server.settings.caching import CacheSettings
 from rasterflight_server.settings.limits import CallerLimits, LimitSettings, RequestLimits
 from rasterflight_server.settings.observing import ObserveSettings
+from rasterflight_server.settings.querying import SqlSettings
 from rasterflight_server.settings.serving import ServerSettings
 from rasterflight_server.settings.settings import Settings
 from rasterflight_server.settings.transport import TlsSettings
@@ -18,5 +19,6 @@ __all__ = [
     "RequestLimits",
     "ServerSettings",
     "Settings",
+    "SqlSettings",
     "TlsSettings",
 ]

@@ -7,6 +7,7 @@ from rasterflight_server.settings.access import AccessSettings
 from rasterflight_server.settings.caching import CacheSettings
 from rasterflight_server.settings.limits import LimitSettings
 from rasterflight_server.settings.observing import ObserveSettings
+from rasterflight_server.settings.querying import SqlSettings
 from rasterflight_server.settings.serving import ServerSettings
 from rasterflight_server.settings.transport import TlsSettings
 
@@ -24,6 +25,7 @@ class Settings:
     access: AccessSettings = field(default_factory=AccessSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     observe: ObserveSettings = field(default_factory=ObserveSettings)
+    sql: SqlSettings = field(default_factory=SqlSettings)
 
     collections: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Name under which to serve -> directory of the index, or its URL."""

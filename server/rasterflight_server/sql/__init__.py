@@ -1,0 +1,1 @@
+"""Flight SQL: statements over collections, read-only."""
