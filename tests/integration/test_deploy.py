@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -18,10 +20,11 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 import rasterflight as rf
+from rasterflight_server.flight.supervisor import VARIABLE
 from rasterflight_server.settings import Settings
 from rasterflight_server.settings.load import load
 from support.certificates import Authority
-from support.deploy import command_of, instructions, manifest, settings_text
+from support.deploy import command_of, instructions, manifest, settings_text, unit
 from support.server import run_server_command
 
 #: The root of the file system is read-only, as in a pod; what is below /tmp is not.
@@ -38,6 +41,8 @@ class Started:
     root: Path
     token: str
     settings: Settings
+    #: What systemd would be told.
+    notices: socket.socket
 
     def port(self, name: str) -> str:
         return next(line.split()[-1] for line in self.log.read_text().splitlines() if f" {name} on " in line)
@@ -62,9 +67,10 @@ def read_only() -> list[str]:
     return READ_ONLY if tried.returncode == 0 else []
 
 
-@pytest.fixture(params=["container", "systemd", "kubernetes"])
+@pytest.fixture(params=["container", "systemd", "systemd --workers=2", "kubernetes"])
 def started(request: pytest.FixtureRequest, indexes: dict[str, Path], tmp_path: Path) -> Iterator[Started]:
-    where, index = request.param, tmp_path / "var/lib/rasterflight/ny"
+    where, *more = request.param.split()
+    index = tmp_path / "var/lib/rasterflight/ny"
     shutil.copytree(indexes["ny"], index)
     text = re.sub(r'"/(etc|run|var)/', rf'"{tmp_path}/\1/', settings_text(where))
     text = re.sub(r"(0\.0\.0\.0|127\.0\.0\.1):\d+", "127.0.0.1:0", text)
@@ -76,10 +82,14 @@ def started(request: pytest.FixtureRequest, indexes: dict[str, Path], tmp_path: 
     token = provide(settings, tmp_path)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
     environment.update(HOME="/nonexistent", RASTERFLIGHT_SETTINGS=str(file) if where == "container" else "")
+    notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notices.bind(f"\0rasterflight-test-{secrets.token_hex(8)}")
+    notices.settimeout(10)
+    environment[VARIABLE] = "@" + notices.getsockname()[1:].decode()
     log = tmp_path / "log"
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [*read_only(), sys.executable, "-m", "rasterflight_server", *arguments(where, file, index)],
+            [*read_only(), sys.executable, "-m", "rasterflight_server", *arguments(where, file, index), *more],
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
@@ -89,11 +99,12 @@ def started(request: pytest.FixtureRequest, indexes: dict[str, Path], tmp_path: 
     try:
         line = process.stdout.readline()
         assert line.startswith("listening on grpc+tls://127.0.0.1:"), log.read_text()
-        yield Started(process, line.split()[-1], log, tmp_path, token, settings)
+        yield Started(process, line.split()[-1], log, tmp_path, token, settings, notices)
     finally:
         process.kill()
         process.wait()
         process.stdout.close()
+        notices.close()
 
 
 def provide(settings: Settings, root: Path) -> str:
@@ -116,6 +127,8 @@ def provide(settings: Settings, root: Path) -> str:
 
 
 def test_it_serves_is_reloaded_and_ends(started: Started) -> None:
+    assert unit()["Type"] == ["notify"]
+    assert started.notices.recv(100) == b"READY=1"
     with rf.connect(started.url, token=started.token, tls_root_certs=started.root / "root.pem") as client:
         table = client.collection("ny").read(windows=[(10, 10, 32, 32)], bands=["red"]).read_all()
         assert table.num_rows == 6
@@ -134,6 +147,7 @@ def test_it_serves_is_reloaded_and_ends(started: Started) -> None:
         (stop,) = (one.rest for one in instructions() if one.name == "STOPSIGNAL")
         started.process.send_signal(getattr(signal, stop))
         assert started.process.wait(20) == 0
+    assert started.notices.recv(100) == b"STOPPING=1"
     access = started.settings.observe.access_log
     lines = (started.log if access == Path("-") else access).read_text().splitlines()
     calls = [json.loads(line) for line in lines if line.startswith("{")]
