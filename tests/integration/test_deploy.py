@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
@@ -155,3 +156,30 @@ def test_it_serves_is_reloaded_and_ends(started: Started) -> None:
         call for call in calls if call["method"] == "DoGet"
     ).items()
     assert started.token not in started.log.read_text() + json.dumps(calls)
+
+
+def test_a_container_that_starts_can_be_ended(tmp_path: Path) -> None:
+    """The kernel keeps signals from the first process that it has no handler for."""
+    first = ["unshare", "-rpf"]
+    try:
+        tried = subprocess.run([*first, "true"], capture_output=True, timeout=30, check=False)
+    except FileNotFoundError:
+        tried = None
+    if tried is None or tried.returncode != 0:
+        pytest.skip("this machine gives no namespaces of processes: nothing here can be the first process of one")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/ny"
+        words = ["serve", f"--collection=ny={url}", "--listen=grpc://127.0.0.1:0", f"--index-cache={tmp_path}"]
+        process = subprocess.Popen([*first, sys.executable, "-m", "rasterflight_server", *words])
+        try:
+            connection, _ = silent.accept()
+            with connection:  # never answered
+                (inside,) = psutil.Process(process.pid).children()
+                inside.send_signal(signal.SIGTERM)
+                assert process.wait(5) == 128 + signal.SIGTERM
+        finally:
+            for one in psutil.Process(process.pid).children() if process.poll() is None else ():
+                one.kill()
+            process.kill()
+            process.wait()

@@ -78,7 +78,9 @@ def test_what_is_copied_is_there_and_nothing_else_is_sent() -> None:
     assert lines[0] == "*"
     sent = {line.removeprefix("!") for line in lines if line.startswith("!")}
     assert all(any(source == one or source.startswith(f"{one}/") for one in sent) for source in named)
-    assert all(any(source == one or source.startswith(f"{one}/") for source in named) for one in sent if one != "client/python")
+    assert all(
+        any(source == one or source.startswith(f"{one}/") for source in named) for one in sent if one != "client/python"
+    )
 
 
 def test_the_image() -> None:
@@ -168,7 +170,9 @@ def test_the_wheel_of_the_image(tmp_path: Path) -> None:
         "rasterflight_server",
     }
     assert any(name.endswith(".toml") and "/presets/" in name for name in names)
-    (install,) = (re.search(r"\[([\w,]+)\]", one.rest) for one in instructions() if " install " in one.rest and one.stage == 1)
+    (install,) = (
+        re.search(r"\[([\w,]+)\]", one.rest) for one in instructions() if " install " in one.rest and one.stage == 1
+    )
     assert install is not None
     assert set(install[1].split(",")) <= set(about.get_all("Provides-Extra") or ())
 

@@ -77,9 +77,7 @@ def rows(heading: str) -> list[list[str]]:
 def test_limits_and_their_defaults() -> None:
     told = {name.strip("`"): default for name, default, _ in rows("Limits")}
     keys = {name: key for name, key in all_keys().items() if name.startswith("limits.")}
-    assert told == {
-        name: "unset" if key.default is None else key.kind.write(key.default) for name, key in keys.items()
-    }
+    assert told == {name: "unset" if key.default is None else key.kind.write(key.default) for name, key in keys.items()}
 
 
 def test_every_code_is_told() -> None:

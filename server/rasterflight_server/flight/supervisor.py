@@ -29,5 +29,4 @@ def tell_supervisor(readiness: Readiness) -> None:
 def _send(address: str, state: bytes) -> None:
     # Who does not listen any more is not waited for.
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.setblocking(False)
-        sender.sendto(state, address)
+        sender.sendto(state, socket.MSG_DONTWAIT, address)
