@@ -1,7 +1,6 @@
 """The files of ``deploy/``, read for what they say."""
 
 import shlex
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,8 +63,3 @@ def settings_text(where: str) -> str:
     if where == "kubernetes":
         return str(manifest()["ConfigMap"]["data"]["rasterflight.toml"])
     return (DEPLOY / {"container": "container.toml", "systemd": "rasterflight.toml"}[where]).read_text()
-
-
-def settings_table(where: str) -> dict[str, Any]:
-    """The same as a table."""
-    return tomllib.loads(settings_text(where))

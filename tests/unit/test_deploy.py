@@ -14,6 +14,7 @@ import kubernetes_validate
 import pytest
 
 from rasterflight_server.cli import main
+from rasterflight_server.flight.processes import _END_SECONDS
 from rasterflight_server.settings.load import load
 from rasterflight_server.settings.sources import from_environment
 from support.deploy import (
@@ -29,8 +30,6 @@ from support.deploy import (
 )
 
 KINDS = ["container", "systemd", "kubernetes"]
-#: What a server takes beyond the grace before all of it has ended; several processes take the most.
-END_SECONDS = 10
 
 
 def settings_of(where: str, tmp_path: Path):
@@ -78,9 +77,7 @@ def test_what_is_copied_is_there_and_nothing_else_is_sent() -> None:
     assert lines[0] == "*"
     sent = {line.removeprefix("!") for line in lines if line.startswith("!")}
     assert all(any(source == one or source.startswith(f"{one}/") for one in sent) for source in named)
-    assert all(
-        any(source == one or source.startswith(f"{one}/") for source in named) for one in sent if one != "client/python"
-    )
+    assert all(any(source == one or source.startswith(f"{one}/") for source in named) for one in sent)
 
 
 def test_the_image() -> None:
@@ -206,7 +203,7 @@ def test_the_unit_is_locked_down() -> None:
 
 def test_the_unit_waits_for_streams(tmp_path: Path) -> None:
     grace = settings_of("systemd", tmp_path).server.grace
-    assert float(unit()["TimeoutStopSec"][0]) > grace + END_SECONDS
+    assert float(unit()["TimeoutStopSec"][0]) > grace + _END_SECONDS
     assert unit()["KillMode"] == ["mixed"]
 
 
@@ -294,7 +291,7 @@ def test_a_pod_has_time_to_drain(tmp_path: Path) -> None:
     pause = container()["lifecycle"]["preStop"]["sleep"]["seconds"]
     readiness = container()["readinessProbe"]
     assert pause >= readiness["periodSeconds"] * readiness["failureThreshold"]
-    assert pod()["terminationGracePeriodSeconds"] > pause + grace + END_SECONDS
+    assert pod()["terminationGracePeriodSeconds"] > pause + grace + _END_SECONDS
     spec = manifest()["Deployment"]["spec"]
     assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
     assert spec["replicas"] > manifest()["PodDisruptionBudget"]["spec"]["minAvailable"]
