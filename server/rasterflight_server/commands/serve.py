@@ -2,6 +2,8 @@
 
 import argparse
 import logging
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,12 @@ def add_serve(subparsers: Any) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from rasterflight_server.flight.signals import take_signals
+
+    if os.getpid() == 1:
+        # The first process of a container gets no signal that it has not asked for; this one holds until it serves.
+        take_signals({signal.SIGTERM: lambda number: os._exit(128 + number)})
+
     from rasterflight_server.flight.crew import Crew
     from rasterflight_server.flight.processes import serve_processes
     from rasterflight_server.flight.runtime import Runtime

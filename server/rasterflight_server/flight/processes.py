@@ -27,6 +27,7 @@ from rasterflight_server.flight.observe.ports import open_ports
 from rasterflight_server.flight.observe.team import FIGURES, TeamFigures, answer
 from rasterflight_server.flight.readiness import Readiness
 from rasterflight_server.flight.signals import take_signals
+from rasterflight_server.flight.supervisor import tell_supervisor
 from rasterflight_server.settings import Settings
 from rasterflight_server.settings.write import write
 
@@ -84,6 +85,7 @@ def serve_processes(settings: Settings, *, lifeline: bool = False) -> int:
             answer(folder / "figures", figures)
             seen = Seen(figures, partial(connections_to, port, listen.path))
             open_ports(settings.observe, readiness, settings.collections, seen)
+            tell_supervisor(readiness)
             # What comes is passed on as it is: encrypted, where it is.
             scheme = "grpc+tls+unix" if listen.encrypted else "grpc+unix"
             return _Team(arguments, sockets, scheme, settings.server.grace, readiness).run(

@@ -24,6 +24,7 @@ from rasterflight_server.flight.runtime import Runtime
 from rasterflight_server.flight.server import FlightServer
 from rasterflight_server.flight.service import Service
 from rasterflight_server.flight.signals import take_signals
+from rasterflight_server.flight.supervisor import tell_supervisor
 from rasterflight_server.settings import CacheSettings, Settings
 from rasterflight_server.store import DiskCache
 from rasterflight_server.telemetry import Telemetry
@@ -64,6 +65,7 @@ def serve(settings: Settings, runtime: Runtime = Runtime()) -> None:  # noqa: B0
     readiness, seen = Readiness(), Seen()
     if runtime.crew.folder is None:
         open_ports(settings.observe, readiness, settings.collections, seen)
+        tell_supervisor(readiness)
     indexes = Indexes(settings.collections, settings.cache.indexes, _disk_cache(settings.cache, telemetry))
     opened = indexes.open_all()
     service = Service(
