@@ -65,6 +65,11 @@ func dial(url string, opts []Option) (*Client, error) {
 		return nil, badRequest("options", "retries are %d and messages of %d bytes, expected 0 or more and more than 0",
 			said.retries, said.maxMessage)
 	}
+	if said.isFixed {
+		if _, err := said.token.GetRequestMetadata(context.Background()); err != nil {
+			return nil, err
+		}
+	}
 	transport, err := said.transport(at)
 	if err != nil {
 		return nil, err
@@ -87,7 +92,7 @@ func dial(url string, opts []Option) (*Client, error) {
 			keepalive.ClientParameters{Time: said.keepalive, Timeout: 20 * time.Second}))
 	}
 	if said.token != nil {
-		dialing = append(dialing, grpc.WithPerRPCCredentials(bearer(said.token)))
+		dialing = append(dialing, grpc.WithPerRPCCredentials(said.token))
 	}
 	connection, err := grpc.NewClient(at.target, dialing...)
 	if err != nil {

@@ -16,7 +16,9 @@ const (
 type Option func(*options)
 
 type options struct {
-	token            func(context.Context) (string, error)
+	token bearer
+	// isFixed: the token does not change.
+	isFixed          bool
 	rootCerts        []byte
 	certificate, key []byte
 	tls              *tls.Config
@@ -33,12 +35,14 @@ func defaults() options {
 
 // WithToken sends a token with every call ("authorization: Bearer"); use grpc+tls:// where others can listen.
 func WithToken(token string) Option {
-	return WithTokenSource(func(context.Context) (string, error) { return token, nil })
+	return func(o *options) {
+		o.token, o.isFixed = func(context.Context) (string, error) { return token, nil }, true
+	}
 }
 
 // WithTokenSource asks for the token before every call, so that it may be renewed.
 func WithTokenSource(source func(context.Context) (string, error)) Option {
-	return func(o *options) { o.token = source }
+	return func(o *options) { o.token, o.isFixed = source, false }
 }
 
 // WithRootCerts trusts the authorities in a PEM file that was read, instead of those of the system.
