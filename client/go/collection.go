@@ -18,8 +18,9 @@ type About struct {
 	Name string `json:"name"`
 	// Snapshot is the version of the index.
 	Snapshot string `json:"snapshot"`
-	Records  int64  `json:"records"`
-	Bands    []Band `json:"bands"`
+	// RecordCount is how many records there are.
+	RecordCount int64  `json:"records"`
+	Bands       []Band `json:"bands"`
 	// CRS of the rasters, by name.
 	CRS []string `json:"crs"`
 	// CRSRecords counts the records of each CRS.

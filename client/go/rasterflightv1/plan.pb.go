@@ -196,8 +196,10 @@ func (x *BandLevels) GetLevels() []int32 {
 type Progress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Bytes of pixels sent up to and with this batch, and in all.
-	BytesDone     int64 `protobuf:"varint,1,opt,name=bytes_done,json=bytesDone,proto3" json:"bytes_done,omitempty"`
-	BytesTotal    int64 `protobuf:"varint,2,opt,name=bytes_total,json=bytesTotal,proto3" json:"bytes_total,omitempty"`
+	BytesDone  int64 `protobuf:"varint,1,opt,name=bytes_done,json=bytesDone,proto3" json:"bytes_done,omitempty"`
+	BytesTotal int64 `protobuf:"varint,2,opt,name=bytes_total,json=bytesTotal,proto3" json:"bytes_total,omitempty"`
+	// Where the rows go on, for ReadRequest.start when the stream breaks; not set: it cannot be taken up here.
+	Next          *Position `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -244,6 +246,13 @@ func (x *Progress) GetBytesTotal() int64 {
 		return x.BytesTotal
 	}
 	return 0
+}
+
+func (x *Progress) GetNext() *Position {
+	if x != nil {
+		return x.Next
+	}
+	return nil
 }
 
 // What DoPut answers to areas that were sent up (PutResult.app_metadata).
@@ -313,7 +322,7 @@ var File_rasterflight_v1_plan_proto protoreflect.FileDescriptor
 
 const file_rasterflight_v1_plan_proto_rawDesc = "" +
 	"\n" +
-	"\x1arasterflight/v1/plan.proto\x12\x0frasterflight.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x02\n" +
+	"\x1arasterflight/v1/plan.proto\x12\x0frasterflight.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1arasterflight/v1/read.proto\"\x93\x02\n" +
 	"\x04Plan\x12\x1a\n" +
 	"\bsnapshot\x18\x01 \x01(\tR\bsnapshot\x12\x18\n" +
 	"\arecords\x18\x02 \x01(\x03R\arecords\x12\x14\n" +
@@ -327,12 +336,13 @@ const file_rasterflight_v1_plan_proto_rawDesc = "" +
 	"\n" +
 	"BandLevels\x12\x12\n" +
 	"\x04band\x18\x01 \x01(\tR\x04band\x12\x16\n" +
-	"\x06levels\x18\x02 \x03(\x05R\x06levels\"J\n" +
+	"\x06levels\x18\x02 \x03(\x05R\x06levels\"y\n" +
 	"\bProgress\x12\x1d\n" +
 	"\n" +
 	"bytes_done\x18\x01 \x01(\x03R\tbytesDone\x12\x1f\n" +
 	"\vbytes_total\x18\x02 \x01(\x03R\n" +
-	"bytesTotal\"d\n" +
+	"bytesTotal\x12-\n" +
+	"\x04next\x18\x03 \x01(\v2\x19.rasterflight.v1.PositionR\x04next\"d\n" +
 	"\x06Upload\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05areas\x18\x02 \x01(\x03R\x05areas\x124\n" +
@@ -356,16 +366,18 @@ var file_rasterflight_v1_plan_proto_goTypes = []any{
 	(*BandLevels)(nil),            // 1: rasterflight.v1.BandLevels
 	(*Progress)(nil),              // 2: rasterflight.v1.Progress
 	(*Upload)(nil),                // 3: rasterflight.v1.Upload
-	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
+	(*Position)(nil),              // 4: rasterflight.v1.Position
+	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
 }
 var file_rasterflight_v1_plan_proto_depIdxs = []int32{
 	1, // 0: rasterflight.v1.Plan.levels:type_name -> rasterflight.v1.BandLevels
-	4, // 1: rasterflight.v1.Upload.expires:type_name -> google.protobuf.Timestamp
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 1: rasterflight.v1.Progress.next:type_name -> rasterflight.v1.Position
+	5, // 2: rasterflight.v1.Upload.expires:type_name -> google.protobuf.Timestamp
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_rasterflight_v1_plan_proto_init() }
@@ -373,6 +385,7 @@ func file_rasterflight_v1_plan_proto_init() {
 	if File_rasterflight_v1_plan_proto != nil {
 		return
 	}
+	file_rasterflight_v1_read_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

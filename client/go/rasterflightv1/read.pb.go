@@ -429,7 +429,9 @@ type ReadRequest struct {
 	// Target size of a record batch in bytes, at most 8 MiB; 0: the server's choice, smaller the more streams there are.
 	BatchBytes int64 `protobuf:"varint,11,opt,name=batch_bytes,json=batchBytes,proto3" json:"batch_bytes,omitempty"`
 	// How the buffers of record batches travel, for slow links; any Arrow library undoes it by itself. Not said: as they are.
-	Compression   Compression `protobuf:"varint,13,opt,name=compression,proto3,enum=rasterflight.v1.Compression" json:"compression,omitempty"`
+	Compression Compression `protobuf:"varint,13,opt,name=compression,proto3,enum=rasterflight.v1.Compression" json:"compression,omitempty"`
+	// Go on where an earlier stream for the same request ended: `next` of the last Progress that came. Not said: from the first row.
+	Start         *Position `protobuf:"bytes,14,opt,name=start,proto3" json:"start,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -568,6 +570,13 @@ func (x *ReadRequest) GetCompression() Compression {
 	return Compression_COMPRESSION_UNSPECIFIED
 }
 
+func (x *ReadRequest) GetStart() *Position {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
 type isReadRequest_Where interface {
 	isReadRequest_Where()
 }
@@ -590,6 +599,96 @@ func (*ReadRequest_Windows) isReadRequest_Where() {}
 
 func (*ReadRequest_Points) isReadRequest_Where() {}
 
+// A place between two batches of a stream, as Progress tells it; to be sent back as it came.
+type Position struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Snapshot of the index that the rows are of; a server that has another one answers STALE_SNAPSHOT.
+	Snapshot string `protobuf:"bytes,1,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
+	// Size of batches by which chips were cut into rows; 0: rows do not depend on it.
+	BatchBytes int64 `protobuf:"varint,2,opt,name=batch_bytes,json=batchBytes,proto3" json:"batch_bytes,omitempty"`
+	// Records that are through, and rows that are through of the one after these.
+	Records int64 `protobuf:"varint,3,opt,name=records,proto3" json:"records,omitempty"`
+	Rows    int64 `protobuf:"varint,4,opt,name=rows,proto3" json:"rows,omitempty"`
+	// In a DoExchange: points of the sets that are through. What is sent goes on with the set after these, from its first point on.
+	Points int64 `protobuf:"varint,5,opt,name=points,proto3" json:"points,omitempty"`
+	// Bytes of pixels up to here.
+	Bytes         int64 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Position) Reset() {
+	*x = Position{}
+	mi := &file_rasterflight_v1_read_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Position) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Position) ProtoMessage() {}
+
+func (x *Position) ProtoReflect() protoreflect.Message {
+	mi := &file_rasterflight_v1_read_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Position.ProtoReflect.Descriptor instead.
+func (*Position) Descriptor() ([]byte, []int) {
+	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Position) GetSnapshot() string {
+	if x != nil {
+		return x.Snapshot
+	}
+	return ""
+}
+
+func (x *Position) GetBatchBytes() int64 {
+	if x != nil {
+		return x.BatchBytes
+	}
+	return 0
+}
+
+func (x *Position) GetRecords() int64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *Position) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *Position) GetPoints() int64 {
+	if x != nil {
+		return x.Points
+	}
+	return 0
+}
+
+func (x *Position) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
 // Areas: polygons or multipolygons, numbered from 1 in the order given (geometry_id).
 type Geometries struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -607,7 +706,7 @@ type Geometries struct {
 
 func (x *Geometries) Reset() {
 	*x = Geometries{}
-	mi := &file_rasterflight_v1_read_proto_msgTypes[1]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -619,7 +718,7 @@ func (x *Geometries) String() string {
 func (*Geometries) ProtoMessage() {}
 
 func (x *Geometries) ProtoReflect() protoreflect.Message {
-	mi := &file_rasterflight_v1_read_proto_msgTypes[1]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -632,7 +731,7 @@ func (x *Geometries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Geometries.ProtoReflect.Descriptor instead.
 func (*Geometries) Descriptor() ([]byte, []int) {
-	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{1}
+	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Geometries) GetCrs() string {
@@ -712,7 +811,7 @@ type BBox struct {
 
 func (x *BBox) Reset() {
 	*x = BBox{}
-	mi := &file_rasterflight_v1_read_proto_msgTypes[2]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +823,7 @@ func (x *BBox) String() string {
 func (*BBox) ProtoMessage() {}
 
 func (x *BBox) ProtoReflect() protoreflect.Message {
-	mi := &file_rasterflight_v1_read_proto_msgTypes[2]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +836,7 @@ func (x *BBox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BBox.ProtoReflect.Descriptor instead.
 func (*BBox) Descriptor() ([]byte, []int) {
-	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{2}
+	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *BBox) GetMinx() float64 {
@@ -777,7 +876,7 @@ type BBoxes struct {
 
 func (x *BBoxes) Reset() {
 	*x = BBoxes{}
-	mi := &file_rasterflight_v1_read_proto_msgTypes[3]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +888,7 @@ func (x *BBoxes) String() string {
 func (*BBoxes) ProtoMessage() {}
 
 func (x *BBoxes) ProtoReflect() protoreflect.Message {
-	mi := &file_rasterflight_v1_read_proto_msgTypes[3]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -802,7 +901,7 @@ func (x *BBoxes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BBoxes.ProtoReflect.Descriptor instead.
 func (*BBoxes) Descriptor() ([]byte, []int) {
-	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{3}
+	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *BBoxes) GetValues() []*BBox {
@@ -822,7 +921,7 @@ type WkbList struct {
 
 func (x *WkbList) Reset() {
 	*x = WkbList{}
-	mi := &file_rasterflight_v1_read_proto_msgTypes[4]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -834,7 +933,7 @@ func (x *WkbList) String() string {
 func (*WkbList) ProtoMessage() {}
 
 func (x *WkbList) ProtoReflect() protoreflect.Message {
-	mi := &file_rasterflight_v1_read_proto_msgTypes[4]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -847,7 +946,7 @@ func (x *WkbList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WkbList.ProtoReflect.Descriptor instead.
 func (*WkbList) Descriptor() ([]byte, []int) {
-	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{4}
+	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *WkbList) GetValues() [][]byte {
@@ -867,7 +966,7 @@ type Windows struct {
 
 func (x *Windows) Reset() {
 	*x = Windows{}
-	mi := &file_rasterflight_v1_read_proto_msgTypes[5]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -879,7 +978,7 @@ func (x *Windows) String() string {
 func (*Windows) ProtoMessage() {}
 
 func (x *Windows) ProtoReflect() protoreflect.Message {
-	mi := &file_rasterflight_v1_read_proto_msgTypes[5]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -892,7 +991,7 @@ func (x *Windows) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Windows.ProtoReflect.Descriptor instead.
 func (*Windows) Descriptor() ([]byte, []int) {
-	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{5}
+	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Windows) GetValues() []*Window {
@@ -914,7 +1013,7 @@ type Window struct {
 
 func (x *Window) Reset() {
 	*x = Window{}
-	mi := &file_rasterflight_v1_read_proto_msgTypes[6]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -926,7 +1025,7 @@ func (x *Window) String() string {
 func (*Window) ProtoMessage() {}
 
 func (x *Window) ProtoReflect() protoreflect.Message {
-	mi := &file_rasterflight_v1_read_proto_msgTypes[6]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -939,7 +1038,7 @@ func (x *Window) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Window.ProtoReflect.Descriptor instead.
 func (*Window) Descriptor() ([]byte, []int) {
-	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{6}
+	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Window) GetColOff() int64 {
@@ -990,7 +1089,7 @@ type Points struct {
 
 func (x *Points) Reset() {
 	*x = Points{}
-	mi := &file_rasterflight_v1_read_proto_msgTypes[7]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1002,7 +1101,7 @@ func (x *Points) String() string {
 func (*Points) ProtoMessage() {}
 
 func (x *Points) ProtoReflect() protoreflect.Message {
-	mi := &file_rasterflight_v1_read_proto_msgTypes[7]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1015,7 +1114,7 @@ func (x *Points) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Points.ProtoReflect.Descriptor instead.
 func (*Points) Descriptor() ([]byte, []int) {
-	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{7}
+	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Points) GetCrs() string {
@@ -1084,7 +1183,7 @@ type Filter struct {
 
 func (x *Filter) Reset() {
 	*x = Filter{}
-	mi := &file_rasterflight_v1_read_proto_msgTypes[8]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1195,7 @@ func (x *Filter) String() string {
 func (*Filter) ProtoMessage() {}
 
 func (x *Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_rasterflight_v1_read_proto_msgTypes[8]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1208,7 @@ func (x *Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filter.ProtoReflect.Descriptor instead.
 func (*Filter) Descriptor() ([]byte, []int) {
-	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{8}
+	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Filter) GetCloudCoverLt() float64 {
@@ -1180,7 +1279,7 @@ type DateRange struct {
 
 func (x *DateRange) Reset() {
 	*x = DateRange{}
-	mi := &file_rasterflight_v1_read_proto_msgTypes[9]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1291,7 @@ func (x *DateRange) String() string {
 func (*DateRange) ProtoMessage() {}
 
 func (x *DateRange) ProtoReflect() protoreflect.Message {
-	mi := &file_rasterflight_v1_read_proto_msgTypes[9]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1304,7 @@ func (x *DateRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DateRange.ProtoReflect.Descriptor instead.
 func (*DateRange) Descriptor() ([]byte, []int) {
-	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{9}
+	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DateRange) GetStart() string {
@@ -1257,7 +1356,7 @@ type GridOptions struct {
 
 func (x *GridOptions) Reset() {
 	*x = GridOptions{}
-	mi := &file_rasterflight_v1_read_proto_msgTypes[10]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1368,7 @@ func (x *GridOptions) String() string {
 func (*GridOptions) ProtoMessage() {}
 
 func (x *GridOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_rasterflight_v1_read_proto_msgTypes[10]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1381,7 @@ func (x *GridOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GridOptions.ProtoReflect.Descriptor instead.
 func (*GridOptions) Descriptor() ([]byte, []int) {
-	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{10}
+	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GridOptions) GetAllTouched() bool {
@@ -1390,7 +1489,7 @@ type TargetGrid struct {
 
 func (x *TargetGrid) Reset() {
 	*x = TargetGrid{}
-	mi := &file_rasterflight_v1_read_proto_msgTypes[11]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +1501,7 @@ func (x *TargetGrid) String() string {
 func (*TargetGrid) ProtoMessage() {}
 
 func (x *TargetGrid) ProtoReflect() protoreflect.Message {
-	mi := &file_rasterflight_v1_read_proto_msgTypes[11]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1415,7 +1514,7 @@ func (x *TargetGrid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetGrid.ProtoReflect.Descriptor instead.
 func (*TargetGrid) Descriptor() ([]byte, []int) {
-	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{11}
+	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TargetGrid) GetCrs() string {
@@ -1457,7 +1556,7 @@ type Shard struct {
 
 func (x *Shard) Reset() {
 	*x = Shard{}
-	mi := &file_rasterflight_v1_read_proto_msgTypes[12]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1568,7 @@ func (x *Shard) String() string {
 func (*Shard) ProtoMessage() {}
 
 func (x *Shard) ProtoReflect() protoreflect.Message {
-	mi := &file_rasterflight_v1_read_proto_msgTypes[12]
+	mi := &file_rasterflight_v1_read_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1581,7 @@ func (x *Shard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shard.ProtoReflect.Descriptor instead.
 func (*Shard) Descriptor() ([]byte, []int) {
-	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{12}
+	return file_rasterflight_v1_read_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Shard) GetIndex() int32 {
@@ -1503,7 +1602,7 @@ var File_rasterflight_v1_read_proto protoreflect.FileDescriptor
 
 const file_rasterflight_v1_read_proto_rawDesc = "" +
 	"\n" +
-	"\x1arasterflight/v1/read.proto\x12\x0frasterflight.v1\"\xea\x04\n" +
+	"\x1arasterflight/v1/read.proto\x12\x0frasterflight.v1\"\x9b\x05\n" +
 	"\vReadRequest\x12\x1e\n" +
 	"\n" +
 	"collection\x18\x01 \x01(\tR\n" +
@@ -1523,8 +1622,17 @@ const file_rasterflight_v1_read_proto_rawDesc = "" +
 	" \x01(\v2\x16.rasterflight.v1.ShardR\x05shard\x12\x1f\n" +
 	"\vbatch_bytes\x18\v \x01(\x03R\n" +
 	"batchBytes\x12>\n" +
-	"\vcompression\x18\r \x01(\x0e2\x1c.rasterflight.v1.CompressionR\vcompressionB\a\n" +
+	"\vcompression\x18\r \x01(\x0e2\x1c.rasterflight.v1.CompressionR\vcompression\x12/\n" +
+	"\x05start\x18\x0e \x01(\v2\x19.rasterflight.v1.PositionR\x05startB\a\n" +
 	"\x05where\"\xa3\x01\n" +
+	"\bPosition\x12\x1a\n" +
+	"\bsnapshot\x18\x01 \x01(\tR\bsnapshot\x12\x1f\n" +
+	"\vbatch_bytes\x18\x02 \x01(\x03R\n" +
+	"batchBytes\x12\x18\n" +
+	"\arecords\x18\x03 \x01(\x03R\arecords\x12\x12\n" +
+	"\x04rows\x18\x04 \x01(\x03R\x04rows\x12\x16\n" +
+	"\x06points\x18\x05 \x01(\x03R\x06points\x12\x14\n" +
+	"\x05bytes\x18\x06 \x01(\x03R\x05bytes\"\xa3\x01\n" +
 	"\n" +
 	"Geometries\x12\x10\n" +
 	"\x03crs\x18\x01 \x01(\tR\x03crs\x121\n" +
@@ -1656,7 +1764,7 @@ func file_rasterflight_v1_read_proto_rawDescGZIP() []byte {
 }
 
 var file_rasterflight_v1_read_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_rasterflight_v1_read_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_rasterflight_v1_read_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_rasterflight_v1_read_proto_goTypes = []any{
 	(Match)(0),          // 0: rasterflight.v1.Match
 	(Neighbourhood)(0),  // 1: rasterflight.v1.Neighbourhood
@@ -1666,51 +1774,53 @@ var file_rasterflight_v1_read_proto_goTypes = []any{
 	(OnError)(0),        // 5: rasterflight.v1.OnError
 	(Compression)(0),    // 6: rasterflight.v1.Compression
 	(*ReadRequest)(nil), // 7: rasterflight.v1.ReadRequest
-	(*Geometries)(nil),  // 8: rasterflight.v1.Geometries
-	(*BBox)(nil),        // 9: rasterflight.v1.BBox
-	(*BBoxes)(nil),      // 10: rasterflight.v1.BBoxes
-	(*WkbList)(nil),     // 11: rasterflight.v1.WkbList
-	(*Windows)(nil),     // 12: rasterflight.v1.Windows
-	(*Window)(nil),      // 13: rasterflight.v1.Window
-	(*Points)(nil),      // 14: rasterflight.v1.Points
-	(*Filter)(nil),      // 15: rasterflight.v1.Filter
-	(*DateRange)(nil),   // 16: rasterflight.v1.DateRange
-	(*GridOptions)(nil), // 17: rasterflight.v1.GridOptions
-	(*TargetGrid)(nil),  // 18: rasterflight.v1.TargetGrid
-	(*Shard)(nil),       // 19: rasterflight.v1.Shard
-	nil,                 // 20: rasterflight.v1.GridOptions.BandResamplingEntry
+	(*Position)(nil),    // 8: rasterflight.v1.Position
+	(*Geometries)(nil),  // 9: rasterflight.v1.Geometries
+	(*BBox)(nil),        // 10: rasterflight.v1.BBox
+	(*BBoxes)(nil),      // 11: rasterflight.v1.BBoxes
+	(*WkbList)(nil),     // 12: rasterflight.v1.WkbList
+	(*Windows)(nil),     // 13: rasterflight.v1.Windows
+	(*Window)(nil),      // 14: rasterflight.v1.Window
+	(*Points)(nil),      // 15: rasterflight.v1.Points
+	(*Filter)(nil),      // 16: rasterflight.v1.Filter
+	(*DateRange)(nil),   // 17: rasterflight.v1.DateRange
+	(*GridOptions)(nil), // 18: rasterflight.v1.GridOptions
+	(*TargetGrid)(nil),  // 19: rasterflight.v1.TargetGrid
+	(*Shard)(nil),       // 20: rasterflight.v1.Shard
+	nil,                 // 21: rasterflight.v1.GridOptions.BandResamplingEntry
 }
 var file_rasterflight_v1_read_proto_depIdxs = []int32{
-	8,  // 0: rasterflight.v1.ReadRequest.geometries:type_name -> rasterflight.v1.Geometries
-	12, // 1: rasterflight.v1.ReadRequest.windows:type_name -> rasterflight.v1.Windows
-	14, // 2: rasterflight.v1.ReadRequest.points:type_name -> rasterflight.v1.Points
-	15, // 3: rasterflight.v1.ReadRequest.filters:type_name -> rasterflight.v1.Filter
-	17, // 4: rasterflight.v1.ReadRequest.grid:type_name -> rasterflight.v1.GridOptions
+	9,  // 0: rasterflight.v1.ReadRequest.geometries:type_name -> rasterflight.v1.Geometries
+	13, // 1: rasterflight.v1.ReadRequest.windows:type_name -> rasterflight.v1.Windows
+	15, // 2: rasterflight.v1.ReadRequest.points:type_name -> rasterflight.v1.Points
+	16, // 3: rasterflight.v1.ReadRequest.filters:type_name -> rasterflight.v1.Filter
+	18, // 4: rasterflight.v1.ReadRequest.grid:type_name -> rasterflight.v1.GridOptions
 	4,  // 5: rasterflight.v1.ReadRequest.layout:type_name -> rasterflight.v1.Layout
 	5,  // 6: rasterflight.v1.ReadRequest.on_error:type_name -> rasterflight.v1.OnError
-	19, // 7: rasterflight.v1.ReadRequest.shard:type_name -> rasterflight.v1.Shard
+	20, // 7: rasterflight.v1.ReadRequest.shard:type_name -> rasterflight.v1.Shard
 	6,  // 8: rasterflight.v1.ReadRequest.compression:type_name -> rasterflight.v1.Compression
-	10, // 9: rasterflight.v1.Geometries.bboxes:type_name -> rasterflight.v1.BBoxes
-	11, // 10: rasterflight.v1.Geometries.wkb:type_name -> rasterflight.v1.WkbList
-	9,  // 11: rasterflight.v1.BBoxes.values:type_name -> rasterflight.v1.BBox
-	13, // 12: rasterflight.v1.Windows.values:type_name -> rasterflight.v1.Window
-	0,  // 13: rasterflight.v1.Points.match:type_name -> rasterflight.v1.Match
-	1,  // 14: rasterflight.v1.Points.neighbourhood:type_name -> rasterflight.v1.Neighbourhood
-	16, // 15: rasterflight.v1.Filter.date_range:type_name -> rasterflight.v1.DateRange
-	9,  // 16: rasterflight.v1.Filter.bbox:type_name -> rasterflight.v1.BBox
-	8,  // 17: rasterflight.v1.Filter.geometries:type_name -> rasterflight.v1.Geometries
-	3,  // 18: rasterflight.v1.GridOptions.values:type_name -> rasterflight.v1.Values
-	2,  // 19: rasterflight.v1.GridOptions.resampling:type_name -> rasterflight.v1.Resampling
-	20, // 20: rasterflight.v1.GridOptions.band_resampling:type_name -> rasterflight.v1.GridOptions.BandResamplingEntry
-	9,  // 21: rasterflight.v1.GridOptions.bounds:type_name -> rasterflight.v1.BBox
-	18, // 22: rasterflight.v1.GridOptions.grid:type_name -> rasterflight.v1.TargetGrid
-	9,  // 23: rasterflight.v1.GridOptions.part:type_name -> rasterflight.v1.BBox
-	2,  // 24: rasterflight.v1.GridOptions.BandResamplingEntry.value:type_name -> rasterflight.v1.Resampling
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	8,  // 9: rasterflight.v1.ReadRequest.start:type_name -> rasterflight.v1.Position
+	11, // 10: rasterflight.v1.Geometries.bboxes:type_name -> rasterflight.v1.BBoxes
+	12, // 11: rasterflight.v1.Geometries.wkb:type_name -> rasterflight.v1.WkbList
+	10, // 12: rasterflight.v1.BBoxes.values:type_name -> rasterflight.v1.BBox
+	14, // 13: rasterflight.v1.Windows.values:type_name -> rasterflight.v1.Window
+	0,  // 14: rasterflight.v1.Points.match:type_name -> rasterflight.v1.Match
+	1,  // 15: rasterflight.v1.Points.neighbourhood:type_name -> rasterflight.v1.Neighbourhood
+	17, // 16: rasterflight.v1.Filter.date_range:type_name -> rasterflight.v1.DateRange
+	10, // 17: rasterflight.v1.Filter.bbox:type_name -> rasterflight.v1.BBox
+	9,  // 18: rasterflight.v1.Filter.geometries:type_name -> rasterflight.v1.Geometries
+	3,  // 19: rasterflight.v1.GridOptions.values:type_name -> rasterflight.v1.Values
+	2,  // 20: rasterflight.v1.GridOptions.resampling:type_name -> rasterflight.v1.Resampling
+	21, // 21: rasterflight.v1.GridOptions.band_resampling:type_name -> rasterflight.v1.GridOptions.BandResamplingEntry
+	10, // 22: rasterflight.v1.GridOptions.bounds:type_name -> rasterflight.v1.BBox
+	19, // 23: rasterflight.v1.GridOptions.grid:type_name -> rasterflight.v1.TargetGrid
+	10, // 24: rasterflight.v1.GridOptions.part:type_name -> rasterflight.v1.BBox
+	2,  // 25: rasterflight.v1.GridOptions.BandResamplingEntry.value:type_name -> rasterflight.v1.Resampling
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_rasterflight_v1_read_proto_init() }
@@ -1723,19 +1833,19 @@ func file_rasterflight_v1_read_proto_init() {
 		(*ReadRequest_Windows)(nil),
 		(*ReadRequest_Points)(nil),
 	}
-	file_rasterflight_v1_read_proto_msgTypes[1].OneofWrappers = []any{
+	file_rasterflight_v1_read_proto_msgTypes[2].OneofWrappers = []any{
 		(*Geometries_Bboxes)(nil),
 		(*Geometries_Wkb)(nil),
 		(*Geometries_Upload)(nil),
 	}
-	file_rasterflight_v1_read_proto_msgTypes[8].OneofWrappers = []any{}
+	file_rasterflight_v1_read_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rasterflight_v1_read_proto_rawDesc), len(file_rasterflight_v1_read_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
