@@ -155,10 +155,15 @@ func fromStatus(told *status.Status, url string) *Error {
 	message := told.Message()
 	switch told.Code() {
 	case codes.Unavailable:
+		hint := "start one with `rasterflight-server serve`"
+		if strings.HasPrefix(url, "grpc+tls:") {
+			// a server that wants to see a certificate just hangs up
+			hint = "if there is one, look at what it shows and wants to see: WithRootCerts, WithClientCertificate"
+		}
 		return &Error{
 			Code:      ErrUnavailable,
 			Message:   fmt.Sprintf("no server answers at %s: %s", url, message),
-			Hint:      "start one with `rasterflight-server serve`",
+			Hint:      hint,
 			Retryable: true,
 		}
 	case codes.DeadlineExceeded:

@@ -95,88 +95,64 @@ def test_the_messages_are_those_of_proto() -> None:
     subprocess.run([sys.executable, ROOT / "proto" / "generate_go.py", "--check"], check=True)
 
 
-def test_its_own_tests(served: str, encrypted: dict[str, str]) -> None:
-    race = ["-race"] if shutil.which("gcc") else []
-    told = go("test", "-count=1", "-v", *race, "./...", RASTERFLIGHT_URL=served, **encrypted)
-    assert "--- PASS: TestManyEndpoints" in told
-    assert "--- SKIP" not in told
-
-
-def answers(url: str, tickets: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """What the command conformance makes of tickets."""
-    file = folder / "tickets.json"
-    file.write_text(json.dumps([{"name": name, "ticket": ticket} for name, ticket in tickets.items()]))
-    told = json.loads(go("run", "./cmd/conformance", "-url", url, file))
-    return {answer.pop("name"): answer for answer in told}
+def ticket(**fields: Any) -> dict[str, Any]:
+    return {"collection": "ny", "bands": ["red"], **fields}
 
 
 AREAS = {"crs": "OGC:CRS84", "bboxes": {"values": [{"minx": -74.3, "miny": 40.4, "maxx": -73.5, "maxy": 41.0}]}}
 TICKETS: dict[str, dict[str, Any]] = {
-    "whole": {"collection": "ny", "bands": ["red", "nir08"]},
-    "areas": {"collection": "ny", "bands": ["nir08", "red"], "geometries": AREAS, "grid": {"masked": True}},
-    "scaled": {"collection": "ny", "bands": ["red"], "geometries": AREAS, "grid": {"values": "VALUES_SCALED"}},
-    "warped": {
-        "collection": "ny",
-        "bands": ["red", "qa"],
-        "grid": {"targetCrs": "EPSG:3857", "resolution": [2500], "common": True, "masked": True},
-        "compression": "COMPRESSION_ZSTD",
-    },
-    "blocks": {"collection": "made", "bands": ["B1"], "batchBytes": 300_000, "compression": "COMPRESSION_LZ4"},
+    "whole": ticket(bands=["red", "nir08"]),
+    "areas": ticket(bands=["nir08", "red"], geometries=AREAS, grid={"masked": True}),
+    "scaled": ticket(geometries=AREAS, grid={"values": "VALUES_SCALED"}),
+    "warped": ticket(
+        bands=["red", "qa"],
+        grid={"targetCrs": "EPSG:3857", "resolution": [2500], "common": True, "masked": True},
+        compression="COMPRESSION_ZSTD",
+    ),
+    "blocks": ticket(collection="made", bands=["B1"], batchBytes=300_000, compression="COMPRESSION_LZ4"),
+    "unknown band": ticket(bands=["rad"]),
+    "unknown collection": ticket(collection="nz"),
+    "unknown record": ticket(filters=[{"ids": ["none"]}]),
+    "unknown column": ticket(filters=[{"where": "no_such = 1"}]),
+    "nothing": ticket(filters=[{"dateRange": {"end": "1999-01-01"}}]),
 }
 
 
-def test_pixels_are_those_of_the_python_client(served: str, tmp_path: Path) -> None:
-    tickets: dict[str, Any] = {name: json.dumps(ticket).encode() for name, ticket in TICKETS.items()}
-    as_json = answers(served, TICKETS, tmp_path)
-    # the same as messages
-    as_messages = answers(
-        served, {name: base64.b64encode(pack(unpack(ticket))).decode() for name, ticket in tickets.items()}, tmp_path
-    )
-    assert as_json == as_messages
-    with rf.connect(served) as client:
-        for name, ticket in tickets.items():
-            request = unpack(ticket)
-            stream = client.collection(request.collection)._open(request)
-            pixels = {band: hashlib.sha256() for band in request.bands}
-            masks = {band: hashlib.sha256() for band in request.bands}
-            chips = 0
-            for chip in stream.chips():
-                chips += 1
-                for band, array in chip.pixels.items():
-                    pixels[band].update(np.ascontiguousarray(array).tobytes())
-                for band, mask in chip.masks.items():
-                    masks[band].update(np.ascontiguousarray(mask).tobytes())
-            answer = as_json[name]
-            assert answer["chips"] == chips == answer["plan"]["chips"], name
-            assert answer["rows"] == answer["plan"]["rows"], name
-            assert {band["band"]: band["sha256"] for band in answer["bands"]} == {
-                band: digest.hexdigest() for band, digest in pixels.items()
-            }, name
-            if request.grid.masked:
-                assert {band["band"]: band["mask_sha256"] for band in answer["bands"]} == {
-                    band: digest.hexdigest() for band, digest in masks.items()
-                }, name
-    assert as_json["blocks"]["rows"] > as_json["blocks"]["chips"]
-
-
-def test_errors_are_those_of_the_python_client(served: str, tmp_path: Path) -> None:
-    tickets = {
-        "band": {"collection": "ny", "bands": ["rad"]},
-        "collection": {"collection": "nz", "bands": ["red"]},
-        "nothing": {"collection": "ny", "bands": ["red"], "filters": [{"dateRange": {"end": "1999-01-01"}}]},
-        "where": {"collection": "ny", "bands": ["red"], "filters": [{"where": "no_such = 1"}]},
-        "record": {"collection": "ny", "bands": ["red"], "filters": [{"ids": ["none"]}]},
+def expected(client: rf.Client, name: str, request: bytes) -> dict[str, Any]:
+    """What the Python client makes of a ticket."""
+    told: dict[str, Any] = {"name": name, "ticket": base64.b64encode(request).decode()}
+    pixels: dict[str, Any] = {}
+    masks: dict[str, Any] = {}
+    chips = 0
+    try:
+        for chip in client.collection("ny")._open(unpack(request)).chips():
+            chips += 1
+            for hashes, arrays in ((pixels, chip.pixels), (masks, chip.masks)):
+                for band, array in arrays.items():
+                    hashes.setdefault(band, hashlib.sha256()).update(np.ascontiguousarray(array).tobytes())
+    except rf.RasterflightError as error:
+        return told | {"code": error.code, "message": error.message, "field": error.field, "hint": error.hint}
+    digests = {
+        kind: {band: one.hexdigest() for band, one in hashes.items()}
+        for kind, hashes in (("pixels", pixels), ("masks", masks))
     }
-    found = answers(served, tickets, tmp_path)
+    return told | {"chips": chips} | digests
+
+
+def test_its_own_tests(served: str, encrypted: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "expected.json"
     with rf.connect(served) as client:
-        ny = client.collection("ny")
-        for name, ticket in tickets.items():
-            with pytest.raises(rf.RasterflightError) as caught:
-                ny._open(unpack(json.dumps(ticket).encode())).read_all()
-            told = found[name]["error"]
-            error = caught.value
-            assert (told["code"], told["message"]) == (error.code, error.message)
-            assert (told.get("field", ""), told.get("hint", "")) == (error.field, error.hint)
+        requests = {name: json.dumps(fields).encode() for name, fields in TICKETS.items()}
+        requests |= {f"{name}, binary": pack(unpack(request)) for name, request in requests.items()}
+        cases = [expected(client, name, request) for name, request in requests.items()]
+    assert {case.get("code") for case in cases} >= {None, "UNKNOWN_BAND", "NO_DATA"}
+    file.write_text(json.dumps(cases))
+    race = ["-race"] if shutil.which("gcc") else []
+    variables = {"RASTERFLIGHT_URL": served, "RASTERFLIGHT_TEST_EXPECTED": str(file), **encrypted}
+    told = go("test", "-count=1", "-v", *race, "./...", **variables)
+    assert "--- PASS: TestManyEndpoints" in told
+    assert "--- PASS: TestPixelsAndErrorsAreThoseOfPython/blocks,_binary" in told
+    assert "--- SKIP" not in told
 
 
 def test_the_example_gives_the_numbers_of_python(served: str, tmp_path: Path) -> None:
@@ -196,12 +172,66 @@ def test_the_example_gives_the_numbers_of_python(served: str, tmp_path: Path) ->
             assert chip.geometry_id is not None
             seen = ~(chip.masks["red"] | chip.masks["nir08"])
             red, nir = (chip.pixels[band][seen].astype(float) for band in ("red", "nir08"))
-            if seen.any():
+            with np.errstate(invalid="ignore"):
                 ndvi = (nir - red) / (nir + red)
+            ndvi = ndvi[np.isfinite(ndvi)]
+            if len(ndvi):
                 name = plots[chip.geometry_id - 1]["properties"]["BoroName"]
-                numbers = [seen.sum(), ndvi.mean(), ndvi.std(), ndvi.min(), ndvi.max()]
+                numbers = [len(ndvi), ndvi.mean(), ndvi.std(), ndvi.min(), ndvi.max()]
                 expected[f"{chip.datetime:%Y-%m-%d}", name] = numbers
     assert table.keys() == expected.keys()
     for key, numbers in expected.items():
         np.testing.assert_allclose(table[key], numbers, atol=6e-5, err_msg=str(key))
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+#: What the pieces of the page are put into.
+PROGRAM = """package main
+
+import (
+{imports}
+
+	rf "github.com/rasterflight/rasterflight/client/go"
+)
+
+func main() {{
+	ctx := context.Background()
+	client, err := rf.Connect(ctx, "")
+	if err != nil {{
+		log.Fatal(err)
+	}}
+	defer client.Close()
+	ny, err := client.Collection(ctx, "ny")
+	if err != nil {{
+		log.Fatal(err)
+	}}
+{pieces}
+}}
+"""
+
+
+def run_beside(program: str, url: str, folder: Path) -> str:
+    """Run a program as a module of its own, the way that the page says."""
+    folder.mkdir()
+    (folder / "main.go").write_text(program)
+    go("mod", "init", "example.com/first", folder=folder)
+    go("mod", "edit", f"-replace=github.com/rasterflight/rasterflight/client/go={MODULE}", folder=folder)
+    go("mod", "tidy", folder=folder)
+    return go("run", ".", folder=folder, RASTERFLIGHT_URL=url)
+
+
+def test_the_page(served: str, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "go.md").read_text()
+    assert "client/go" in page
+    found = re.findall(r"```go\n(.*?)```\n\n```text\n(.*?)```\n", page, re.DOTALL)
+    assert len(found) == page.count("```go\n"), "a piece does not say what it prints"
+    (whole, printed), *pieces = found
+    assert run_beside(whole, served, tmp_path / "whole") == printed
+    code = "\n".join(f"\tfunc() {{\n{piece}\t}}()\n\tfmt.Println(`\x1e`)" for piece, _ in pieces)
+    used = sorted(
+        name for name in ("context", "errors", "fmt", "log", "time") if re.search(rf"\b{name}\.", code + PROGRAM)
+    )
+    imports = "\n".join(f'\t"{name}"' for name in used)
+    told = run_beside(PROGRAM.format(imports=imports, pieces=code), served, tmp_path / "pieces")
+    for (piece, said), output in zip(pieces, told.split("\x1e\n"), strict=False):
+        assert output == said, piece
