@@ -110,6 +110,9 @@ func dial(url string, opts []Option) (*Client, error) {
 // URL is where the server is.
 func (c *Client) URL() string { return c.url }
 
+// Flight is the client of Arrow beneath, for what this one has no words for.
+func (c *Client) Flight() flight.Client { return c.flight }
+
 // Close closes the connection; running streams end with it.
 func (c *Client) Close() error { return c.connection.Close() }
 

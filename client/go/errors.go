@@ -113,6 +113,9 @@ func (e *Error) Is(target error) bool {
 	return ok && (e.Code == code || slices.Contains(kin[code], e.Code))
 }
 
+// ErrorOf gives the error of this package for one of gRPC, from a call on [Client.Flight]; url is named where nobody answers.
+func ErrorOf(err error, trailer metadata.MD, url string) error { return translate(err, trailer, url) }
+
 // translate finds the error of this package for one of gRPC: by the detail in the trailer, without one by status.
 func translate(err error, trailer metadata.MD, url string) error {
 	var known *Error

@@ -2,7 +2,9 @@ package rasterflight
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +18,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/rasterflight/rasterflight/client/go/rasterflightv1"
 )
@@ -24,8 +28,9 @@ import (
 // fake is a Flight server that answers with what a test puts in. Its endpoints are the keys of streams.
 type fake struct {
 	flight.BaseFlightServer
-	schema  *arrow.Schema
-	streams [][]any // batches, and errors between them
+	schema *arrow.Schema
+	// streams are batches, errors between them, and places (int64) where the rows after the batch before begin.
+	streams [][]any
 	// busy calls of each kind before one is answered.
 	busy map[string]int
 	// held: DoGet of the first endpoint waits for it.
@@ -97,14 +102,22 @@ func (f *fake) GetFlightInfo(ctx context.Context, _ *flight.FlightDescriptor) (*
 	}
 	info := &flight.FlightInfo{Schema: flight.SerializeSchema(f.schema, memory.DefaultAllocator), AppMetadata: plan}
 	for i := range f.streams {
-		info.Endpoint = append(info.Endpoint, &flight.FlightEndpoint{Ticket: &flight.Ticket{Ticket: fmt.Append(nil, i)}})
+		info.Endpoint = append(info.Endpoint, &flight.FlightEndpoint{Ticket: &flight.Ticket{
+			Ticket: fmt.Appendf(nil, `{"collection": "%d"}`, i),
+		}})
 	}
 	return info, nil
 }
 
 func (f *fake) DoGet(ticket *flight.Ticket, stream flight.FlightService_DoGetServer) error {
-	var number int
-	if _, err := fmt.Sscan(string(ticket.Ticket), &number); err != nil {
+	message, wrapped := new(rasterflightv1.ReadRequest), new(anypb.Any)
+	if protojson.Unmarshal(ticket.Ticket, message) != nil {
+		if err := errors.Join(proto.Unmarshal(ticket.Ticket, wrapped), wrapped.UnmarshalTo(message)); err != nil {
+			return err
+		}
+	}
+	number, err := strconv.Atoi(message.Collection)
+	if err != nil {
 		return err
 	}
 	if detail := f.call("read"); detail != nil {
@@ -120,10 +133,21 @@ func (f *fake) DoGet(ticket *flight.Ticket, stream flight.FlightService_DoGetSer
 	}
 	writer := flight.NewRecordWriter(stream, ipc.WithSchema(f.schema))
 	defer writer.Close()
-	for _, item := range f.streams[number] {
-		switch item := item.(type) {
+	items := f.streams[number]
+	for i := int(message.Start.GetRows()); i < len(items); i++ {
+		switch item := items[i].(type) {
 		case arrow.RecordBatch:
-			if err := writer.Write(item); err != nil {
+			progress := new(rasterflightv1.Progress)
+			if i+1 < len(items) {
+				if next, ok := items[i+1].(int64); ok {
+					progress.Next = &rasterflightv1.Position{Rows: next}
+				}
+			}
+			told, err := proto.Marshal(progress)
+			if err != nil {
+				return err
+			}
+			if err := writer.WriteWithAppMetadata(item, told); err != nil {
 				return err
 			}
 		case *rasterflightv1.ErrorDetail:

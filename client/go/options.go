@@ -61,7 +61,7 @@ func WithTLSConfig(config *tls.Config) Option {
 }
 
 // WithRetries says how often a call is tried again when the server is busy, shuts down or cannot be reached any more; 5 unless
-// said. A read is tried again as long as no row of it came. 0: nothing is tried again.
+// said; tries are counted anew with each answer. A read that breaks off goes on at the next row. 0: nothing is tried again.
 func WithRetries(most int) Option {
 	return func(o *options) { o.retries = most }
 }

@@ -33,6 +33,8 @@ type Plan struct {
 	Endpoints []Endpoint
 	// Schema of the rows.
 	Schema *arrow.Schema
+	// Info is the answer of the server as it came.
+	Info *flight.FlightInfo
 
 	client *Client
 }
@@ -84,6 +86,7 @@ func (c *Client) PlanTicket(ctx context.Context, ticket []byte) (*Plan, error) {
 		CRS:            told.Crs,
 		Levels:         map[string][]int32{},
 		Schema:         schema,
+		Info:           info,
 		client:         c,
 	}
 	for _, band := range told.Levels {

@@ -1,6 +1,7 @@
 package rasterflight
 
 import (
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
@@ -179,4 +180,20 @@ func Ticket(message *rasterflightv1.ReadRequest) ([]byte, error) {
 		return nil, badRequest("request", "the request cannot be written: %v", err)
 	}
 	return deterministic.Marshal(wrapped)
+}
+
+// startingAt is a ticket for the rows from a place on.
+func startingAt(ticket []byte, next *rasterflightv1.Position) ([]byte, error) {
+	message, wrapped := new(rasterflightv1.ReadRequest), new(anypb.Any)
+	err := protojson.Unmarshal(ticket, message)
+	if err != nil {
+		if err = proto.Unmarshal(ticket, wrapped); err == nil {
+			err = wrapped.UnmarshalTo(message)
+		}
+	}
+	if err != nil {
+		return nil, badRequest("ticket", "the ticket cannot be read: %v", err)
+	}
+	message.Start = next
+	return Ticket(message)
 }

@@ -3,7 +3,6 @@ package rasterflight
 import (
 	"context"
 	"io"
-	"maps"
 	"slices"
 	"sync"
 
@@ -60,20 +59,21 @@ type Stream struct {
 	current  chunk
 	err      error
 	rows     int64
-	received map[int]int64
+	received map[int]*rasterflightv1.Progress
 	skipped  []SkippedRecord
 	failed   map[SkippedRecord]bool
 }
 
 var _ array.RecordReader = (*Stream)(nil)
 
-// chunk is a batch and what came with it, or why there are no more.
+// chunk is a batch and what came with it, or why there are no more; or the schema, where nobody knew it.
 type chunk struct {
 	endpoint int
+	schema   *arrow.Schema
 	batch    arrow.RecordBatch
-	// bytes of pixels up to and with the batch.
-	bytes int64
-	err   error
+	// progress up to and with the batch.
+	progress *rasterflightv1.Progress
+	err      error
 }
 
 // Read starts the read that was planned. It ends with the context.
@@ -86,8 +86,23 @@ func (p *Plan) Read(ctx context.Context, opts ...ReadOption) (*Stream, error) {
 		option(&said)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	stream := &Stream{plan: p, cancel: cancel, received: map[int]int64{}, failed: map[SkippedRecord]bool{}}
+	stream := &Stream{plan: p, cancel: cancel, received: map[int]*rasterflightv1.Progress{}, failed: map[SkippedRecord]bool{}}
 	stream.start(ctx, said)
+	return stream, nil
+}
+
+// Open reads a ticket at once, without a plan; its Plan has the schema alone.
+func (c *Client) Open(ctx context.Context, ticket []byte) (*Stream, error) {
+	stream, err := (&Plan{Endpoints: []Endpoint{{Ticket: ticket}}, Rows: -1, client: c}).Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	first := <-stream.lanes[0]
+	if first.err != nil {
+		stream.Close()
+		return nil, first.err
+	}
+	stream.plan.Schema = first.schema
 	return stream, nil
 }
 
@@ -100,7 +115,7 @@ func (s *Stream) start(ctx context.Context, said reading) {
 	for range count {
 		s.lanes = append(s.lanes, make(chan chunk, ahead))
 	}
-	lanes, slots := s.lanes, make(chan struct{}, said.parallel)
+	lanes, schema, slots := s.lanes, s.plan.Schema, make(chan struct{}, said.parallel)
 	s.working.Add(1)
 	go func() {
 		defer s.working.Done()
@@ -111,7 +126,7 @@ func (s *Stream) start(ctx context.Context, said reading) {
 			go func() {
 				defer readers.Done()
 				lane := lanes[min(i, count-1)]
-				s.readEndpoint(ctx, i, lane)
+				s.readEndpoint(ctx, i, schema, lane)
 				if !said.unordered {
 					close(lane)
 				}
@@ -125,28 +140,46 @@ func (s *Stream) start(ctx context.Context, said reading) {
 	}()
 }
 
-// readEndpoint takes an endpoint to its end, again where no row of it came.
-func (s *Stream) readEndpoint(ctx context.Context, endpoint int, lane chan<- chunk) {
+// readEndpoint takes an endpoint to its end; where it breaks off, another call goes on with the rows that did not come.
+func (s *Stream) readEndpoint(ctx context.Context, endpoint int, schema *arrow.Schema, lane chan<- chunk) {
 	tries := attempts{client: s.plan.client}
+	part := part{ticket: s.plan.Endpoints[endpoint].Ticket, schema: schema, number: endpoint, lane: lane}
 	for {
-		hasRows, err := s.pull(ctx, endpoint, lane)
+		hasRows, err := s.pull(ctx, &part)
 		if err == nil {
 			return
 		}
-		if !hasRows {
-			err = tries.wait(ctx, err)
+		if hasRows {
+			tries = attempts{client: s.plan.client}
 		}
-		if hasRows || err != nil {
+		if part.next != nil || !part.hasBegun {
+			if err = tries.wait(ctx, err); err == nil && part.next != nil {
+				part.ticket, err = startingAt(part.ticket, part.next)
+			}
+		}
+		if err != nil {
 			send(ctx, lane, chunk{endpoint: endpoint, err: err})
 			return
 		}
 	}
 }
 
-func (s *Stream) pull(ctx context.Context, endpoint int, lane chan<- chunk) (hasRows bool, err error) {
+// part is an endpoint that is read.
+type part struct {
+	number int
+	ticket []byte
+	// schema as it must be; nil: it is not known yet.
+	schema *arrow.Schema
+	lane   chan<- chunk
+	// hasBegun: rows of it came; next is where those after them begin; nil: nobody knows.
+	hasBegun bool
+	next     *rasterflightv1.Position
+}
+
+func (s *Stream) pull(ctx context.Context, part *part) (hasRows bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	call, err := s.plan.client.flight.DoGet(ctx, &flight.Ticket{Ticket: s.plan.Endpoints[endpoint].Ticket})
+	call, err := s.plan.client.flight.DoGet(ctx, &flight.Ticket{Ticket: part.ticket})
 	if err != nil {
 		return false, translate(err, nil, s.plan.client.url)
 	}
@@ -156,7 +189,13 @@ func (s *Stream) pull(ctx context.Context, endpoint int, lane chan<- chunk) (has
 		return false, messages.failure(err)
 	}
 	defer reader.Release()
-	if !reader.Schema().Equal(s.plan.Schema) {
+	if part.schema == nil {
+		part.schema = reader.Schema()
+		if !send(ctx, part.lane, chunk{schema: part.schema}) {
+			return false, translate(ctx.Err(), nil, s.plan.client.url)
+		}
+	}
+	if !reader.Schema().Equal(part.schema) {
 		return false, protocolError(s.plan.client.url, "rows have another schema than was planned")
 	}
 	for reader.Next() {
@@ -165,11 +204,11 @@ func (s *Stream) pull(ctx context.Context, endpoint int, lane chan<- chunk) (has
 		progress := new(rasterflightv1.Progress)
 		// decoration: another server may say something else here
 		_ = proto.Unmarshal(reader.LatestAppMetadata(), progress)
-		if !send(ctx, lane, chunk{endpoint: endpoint, batch: batch, bytes: progress.BytesDone}) {
+		if !send(ctx, part.lane, chunk{endpoint: part.number, batch: batch, progress: progress}) {
 			batch.Release()
 			return true, translate(ctx.Err(), nil, s.plan.client.url)
 		}
-		hasRows = true
+		hasRows, part.hasBegun, part.next = true, true, progress.Next
 	}
 	s.plan.client.reached.Store(true)
 	return hasRows, messages.failure(reader.Err())
@@ -247,7 +286,7 @@ func (s *Stream) Next() bool {
 // note remembers what a batch says besides its rows.
 func (s *Stream) note(one chunk) {
 	s.rows += one.batch.NumRows()
-	s.received[one.endpoint] = one.bytes
+	s.received[one.endpoint] = one.progress
 	reasons, ids := column[*array.String](one.batch, "error"), column[*array.String](one.batch, "record_id")
 	if reasons == nil || ids == nil {
 		return
@@ -280,10 +319,11 @@ func (s *Stream) Rows() int64 { return s.rows }
 
 // Progress tells the bytes of pixels that came, and that there are in all.
 func (s *Stream) Progress() (done, total int64) {
-	for bytes := range maps.Values(s.received) {
-		done += bytes
+	for _, one := range s.received {
+		done += one.BytesDone
+		total += one.BytesTotal
 	}
-	return done, s.plan.BytesToReceive
+	return done, max(total, s.plan.BytesToReceive)
 }
 
 // Skipped lists the records that could not be read, as far as the stream has been taken; only with OnError: Skip.

@@ -207,6 +207,54 @@ func TestErrorsInTheMiddle(t *testing.T) {
 	}
 }
 
+func TestReadsGoOnWhereTheyBrokeOff(t *testing.T) {
+	schema := chipsSchema(false, "red")
+	draining := &rasterflightv1.ErrorDetail{Code: "DRAINING", Message: "the server is about to stop", Retryable: true}
+	items := []any{
+		batchOf(t, schema, row("a", 1, 0, "red", 1, 2), row("b", 2, 0, "red", 3, 4)), int64(3), draining,
+		batchOf(t, schema, row("b", 2, 1, "red", 5, 6)), int64(6), draining,
+		batchOf(t, schema, row("c", 1, 0, "red", 7, 8)),
+	}
+	server := &fake{schema: schema, streams: [][]any{items}}
+	chips, _, err := read(t, serve(t, server), Parallel(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, chips, "a:red[1 2]", "b:red[3 4 5 6]", "c:red[7 8]")
+	if n := server.count("read"); n != 3 {
+		t.Errorf("%d calls", n)
+	}
+	if _, _, err := read(t, serve(t, server, WithRetries(0))); !errors.Is(err, ErrDraining) {
+		t.Error(err)
+	}
+}
+
+func TestTicketsWithoutAPlan(t *testing.T) {
+	schema := chipsSchema(false, "red")
+	server := &fake{schema: schema, streams: [][]any{{batchOf(t, schema, row("a", 1, 0, "red", 1, 2))}, {}}}
+	client := serve(t, server)
+	for collection, rows := range map[string]int64{"0": 1, "1": 0} {
+		stream, err := client.Open(context.Background(), []byte(`{"collection": "`+collection+`"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for stream.Next() {
+		}
+		if stream.Err() != nil || stream.Rows() != rows || !stream.Schema().Equal(schema) {
+			t.Error(stream.Err(), stream.Rows())
+		}
+		stream.Close()
+	}
+	server.busy = map[string]int{"read": 99}
+	client.retries = 0
+	if _, err := client.Open(context.Background(), []byte(`{"collection": "0"}`)); !errors.Is(err, ErrBusy) {
+		t.Error(err)
+	}
+	if server.count("plan") != 0 {
+		t.Error(server.calls)
+	}
+}
+
 func TestBusyServersAreAskedAgain(t *testing.T) {
 	schema := chipsSchema(false, "red")
 	server := &fake{
