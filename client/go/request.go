@@ -27,6 +27,8 @@ const (
 	LayoutPoints = rasterflightv1.Layout_LAYOUT_POINTS
 	// LayoutOutlines: a row is a chip without its pixels; no file is read.
 	LayoutOutlines = rasterflightv1.Layout_LAYOUT_OUTLINES
+	// LayoutPixels: a row is a pixel of one record and area, a column per band, null where it is invalid.
+	LayoutPixels = rasterflightv1.Layout_LAYOUT_PIXELS
 
 	// Raise: the first record that cannot be read ends the read. The default.
 	Raise = rasterflightv1.OnError_ON_ERROR_RAISE
@@ -74,6 +76,10 @@ type Request struct {
 	// Scaled gives pixel * scale + offset, as float32 or float64; invalid pixels are NaN.
 	Scaled bool
 	Layout Layout
+	// Columns that come back, in this order; nil: all of the layout. Bands that are not among them are not read.
+	Columns []string
+	// GeometryIDs are numbers of the areas or windows that are read; nil: all. They keep their numbers.
+	GeometryIDs []int64
 	// OnError says what happens when a record cannot be read.
 	OnError     OnError
 	Compression Compression
@@ -108,10 +114,15 @@ func (r Request) Message(collection string) (*rasterflightv1.ReadRequest, error)
 		Collection:  collection,
 		Bands:       r.Bands,
 		Layout:      r.Layout,
+		Columns:     r.Columns,
+		GeometryIds: r.GeometryIDs,
 		OnError:     r.OnError,
 		Compression: r.Compression,
 		BatchBytes:  r.BatchBytes,
 		Snapshot:    r.Snapshot,
+	}
+	if r.Columns != nil && len(r.Columns) == 0 || r.GeometryIDs != nil && len(r.GeometryIDs) == 0 {
+		return nil, badRequest("columns", "Columns or GeometryIDs are empty; nil asks for all")
 	}
 	if err := r.setWhere(message); err != nil {
 		return nil, err

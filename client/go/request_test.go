@@ -25,7 +25,7 @@ func TestRequestsAreWrittenDown(t *testing.T) {
 			Align: []float64{0}, WholeAreas: true, Part: &BBox{1, 1, 2, 2},
 		},
 		AllTouched: true, Masked: true, Scaled: true,
-		Layout: LayoutOutlines, OnError: Skip, Compression: ZSTD, BatchBytes: 1 << 20, Snapshot: "s",
+		Columns: []string{"red"}, GeometryIDs: []int64{2}, Layout: LayoutOutlines, OnError: Skip, Compression: ZSTD, BatchBytes: 1 << 20, Snapshot: "s",
 	}
 	message, err := request.Message("ny")
 	if err != nil {
@@ -47,7 +47,7 @@ func TestRequestsAreWrittenDown(t *testing.T) {
 			all_touched: true target_crs: "EPSG:3857" masked: true values: VALUES_SCALED resolution: 30 resampling: RESAMPLING_CUBIC
 			band_resampling { key: "red" value: RESAMPLING_MODE } common: true anchor: 0 whole_areas: true
 			part { minx: 1 miny: 1 maxx: 2 maxy: 2 } }
-		layout: LAYOUT_OUTLINES on_error: ON_ERROR_SKIP snapshot: "s" batch_bytes: 1048576 compression: COMPRESSION_ZSTD
+		columns: "red" geometry_ids: 2 layout: LAYOUT_OUTLINES on_error: ON_ERROR_SKIP snapshot: "s" batch_bytes: 1048576 compression: COMPRESSION_ZSTD
 	`), want); err != nil {
 		t.Fatal(err)
 	}

@@ -225,6 +225,22 @@ func TestPoints(t *testing.T) {
 	}
 }
 
+func TestRowsOfPixels(t *testing.T) {
+	_, ny := open(t, "ny")
+	stream := read(t, ny, rf.Request{
+		Bands: []string{"red", "nir08"}, Windows: []rf.Window{{ColOff: 10, RowOff: 10, Width: 4, Height: 3}},
+		Layout: rf.LayoutPixels, Columns: []string{"row", "nir08"},
+	})
+	for stream.Next() {
+		if columns := stream.RecordBatch().NumCols(); columns != 2 {
+			t.Error(columns)
+		}
+	}
+	if stream.Err() != nil || stream.Rows() != 6*12 || stream.Rows() != stream.Plan().Rows {
+		t.Error(stream.Rows(), stream.Plan().Rows, stream.Err())
+	}
+}
+
 func TestErrorsOfTheServer(t *testing.T) {
 	client, ny := open(t, "ny")
 	ctx := context.Background()

@@ -32,7 +32,8 @@ type Plan struct {
 	Records  int64  `protobuf:"varint,2,opt,name=records,proto3" json:"records,omitempty"`
 	// Pairs of record and geometry that overlap.
 	Chips int64 `protobuf:"varint,3,opt,name=chips,proto3" json:"chips,omitempty"`
-	Rows  int64 `protobuf:"varint,4,opt,name=rows,proto3" json:"rows,omitempty"`
+	// -1: not known before the read.
+	Rows int64 `protobuf:"varint,4,opt,name=rows,proto3" json:"rows,omitempty"`
 	// Distinct TIFF tiles under the windows; a polygon may let the read skip some of them.
 	Tiles int64 `protobuf:"varint,5,opt,name=tiles,proto3" json:"tiles,omitempty"`
 	// Bytes of those tiles as stored.

@@ -250,6 +250,12 @@ const (
 	Layout_LAYOUT_POINTS Layout = 3
 	// A row is a chip without its pixels: the columns of chips, with bands that are null. No file is read.
 	Layout_LAYOUT_OUTLINES Layout = 4
+	// A row is a pixel of one record and geometry, a column per band: for SQL. Pixels outside of the geometry have no row; inside, a band
+	// is null where its pixel is invalid (as for GridOptions.masked, which is always on here). By record, by geometry, then row by row.
+	// row and col count from 0 at the upper left of the chip, x and y are the centre of the pixel in crs. The bands of a record must be on
+	// one grid: where files differ, GridOptions puts them on one, and without it the read is refused. FlightInfo.total_records is exact,
+	// or -1 where there are so many areas that counting would take long.
+	Layout_LAYOUT_PIXELS Layout = 5
 )
 
 // Enum value maps for Layout.
@@ -260,6 +266,7 @@ var (
 		2: "LAYOUT_RECORDS",
 		3: "LAYOUT_POINTS",
 		4: "LAYOUT_OUTLINES",
+		5: "LAYOUT_PIXELS",
 	}
 	Layout_value = map[string]int32{
 		"LAYOUT_UNSPECIFIED": 0,
@@ -267,6 +274,7 @@ var (
 		"LAYOUT_RECORDS":     2,
 		"LAYOUT_POINTS":      3,
 		"LAYOUT_OUTLINES":    4,
+		"LAYOUT_PIXELS":      5,
 	}
 )
 
@@ -302,7 +310,8 @@ type OnError int32
 const (
 	OnError_ON_ERROR_UNSPECIFIED OnError = 0
 	OnError_ON_ERROR_RAISE       OnError = 1
-	// Go on without the record; its rows have null bands and a message in the column "error".
+	// Go on without the record; its rows have null bands and a message in the column "error". In the pixels layout, what could not be
+	// read of a chip is one such row, without row and col.
 	OnError_ON_ERROR_SKIP OnError = 2
 )
 
@@ -431,7 +440,12 @@ type ReadRequest struct {
 	// How the buffers of record batches travel, for slow links; any Arrow library undoes it by itself. Not said: as they are.
 	Compression Compression `protobuf:"varint,13,opt,name=compression,proto3,enum=rasterflight.v1.Compression" json:"compression,omitempty"`
 	// Go on where an earlier stream for the same request ended: `next` of the last Progress that came. Not said: from the first row.
-	Start         *Position `protobuf:"bytes,14,opt,name=start,proto3" json:"start,omitempty"`
+	Start *Position `protobuf:"bytes,14,opt,name=start,proto3" json:"start,omitempty"`
+	// Columns that come back, in this order; none: all of the layout. Bands that are not among them are not read, but rows stay what they
+	// are. Not for the points layout.
+	Columns []string `protobuf:"bytes,15,rep,name=columns,proto3" json:"columns,omitempty"`
+	// Only these of the areas or windows, by their numbers (geometry_id); none: all. They keep their numbers.
+	GeometryIds   []int64 `protobuf:"varint,16,rep,packed,name=geometry_ids,json=geometryIds,proto3" json:"geometry_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -577,6 +591,20 @@ func (x *ReadRequest) GetStart() *Position {
 	return nil
 }
 
+func (x *ReadRequest) GetColumns() []string {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+func (x *ReadRequest) GetGeometryIds() []int64 {
+	if x != nil {
+		return x.GeometryIds
+	}
+	return nil
+}
+
 type isReadRequest_Where interface {
 	isReadRequest_Where()
 }
@@ -612,7 +640,9 @@ type Position struct {
 	// In a DoExchange: points of the sets that are through. What is sent goes on with the set after these, from its first point on.
 	Points int64 `protobuf:"varint,5,opt,name=points,proto3" json:"points,omitempty"`
 	// Bytes of pixels up to here.
-	Bytes         int64 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Bytes int64 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// In the pixels layout: rows that are through of the pixels after all that.
+	Pixels        int64 `protobuf:"varint,7,opt,name=pixels,proto3" json:"pixels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -685,6 +715,13 @@ func (x *Position) GetPoints() int64 {
 func (x *Position) GetBytes() int64 {
 	if x != nil {
 		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Position) GetPixels() int64 {
+	if x != nil {
+		return x.Pixels
 	}
 	return 0
 }
@@ -1602,7 +1639,7 @@ var File_rasterflight_v1_read_proto protoreflect.FileDescriptor
 
 const file_rasterflight_v1_read_proto_rawDesc = "" +
 	"\n" +
-	"\x1arasterflight/v1/read.proto\x12\x0frasterflight.v1\"\x9b\x05\n" +
+	"\x1arasterflight/v1/read.proto\x12\x0frasterflight.v1\"\xd8\x05\n" +
 	"\vReadRequest\x12\x1e\n" +
 	"\n" +
 	"collection\x18\x01 \x01(\tR\n" +
@@ -1623,8 +1660,10 @@ const file_rasterflight_v1_read_proto_rawDesc = "" +
 	"\vbatch_bytes\x18\v \x01(\x03R\n" +
 	"batchBytes\x12>\n" +
 	"\vcompression\x18\r \x01(\x0e2\x1c.rasterflight.v1.CompressionR\vcompression\x12/\n" +
-	"\x05start\x18\x0e \x01(\v2\x19.rasterflight.v1.PositionR\x05startB\a\n" +
-	"\x05where\"\xa3\x01\n" +
+	"\x05start\x18\x0e \x01(\v2\x19.rasterflight.v1.PositionR\x05start\x12\x18\n" +
+	"\acolumns\x18\x0f \x03(\tR\acolumns\x12!\n" +
+	"\fgeometry_ids\x18\x10 \x03(\x03R\vgeometryIdsB\a\n" +
+	"\x05where\"\xbb\x01\n" +
 	"\bPosition\x12\x1a\n" +
 	"\bsnapshot\x18\x01 \x01(\tR\bsnapshot\x12\x1f\n" +
 	"\vbatch_bytes\x18\x02 \x01(\x03R\n" +
@@ -1632,7 +1671,8 @@ const file_rasterflight_v1_read_proto_rawDesc = "" +
 	"\arecords\x18\x03 \x01(\x03R\arecords\x12\x12\n" +
 	"\x04rows\x18\x04 \x01(\x03R\x04rows\x12\x16\n" +
 	"\x06points\x18\x05 \x01(\x03R\x06points\x12\x14\n" +
-	"\x05bytes\x18\x06 \x01(\x03R\x05bytes\"\xa3\x01\n" +
+	"\x05bytes\x18\x06 \x01(\x03R\x05bytes\x12\x16\n" +
+	"\x06pixels\x18\a \x01(\x03R\x06pixels\"\xa3\x01\n" +
 	"\n" +
 	"Geometries\x12\x10\n" +
 	"\x03crs\x18\x01 \x01(\tR\x03crs\x121\n" +
@@ -1734,13 +1774,14 @@ const file_rasterflight_v1_read_proto_rawDesc = "" +
 	"\x12VALUES_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
 	"VALUES_RAW\x10\x01\x12\x11\n" +
-	"\rVALUES_SCALED\x10\x02*n\n" +
+	"\rVALUES_SCALED\x10\x02*\x81\x01\n" +
 	"\x06Layout\x12\x16\n" +
 	"\x12LAYOUT_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fLAYOUT_CHIPS\x10\x01\x12\x12\n" +
 	"\x0eLAYOUT_RECORDS\x10\x02\x12\x11\n" +
 	"\rLAYOUT_POINTS\x10\x03\x12\x13\n" +
-	"\x0fLAYOUT_OUTLINES\x10\x04*J\n" +
+	"\x0fLAYOUT_OUTLINES\x10\x04\x12\x11\n" +
+	"\rLAYOUT_PIXELS\x10\x05*J\n" +
 	"\aOnError\x12\x18\n" +
 	"\x14ON_ERROR_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eON_ERROR_RAISE\x10\x01\x12\x11\n" +
