@@ -83,7 +83,6 @@ func (c *Client) Collections(ctx context.Context) ([]*Collection, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Flight SQL, where a server has it, lists nothing here
 	collections := make([]*Collection, 0, len(infos))
 	for _, info := range infos {
 		collection, err := c.describe(info)
