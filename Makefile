@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint type proto proto-check bench check clean
+.PHONY: demo test lint type proto proto-go proto-check bench check clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rasterflight needs Python 3.11 or newer; say which with: make PYTHON=python3.12 ...")'
@@ -29,6 +29,9 @@ type: $(READY)  ## Strict types
 
 proto: $(READY)  ## Generate the Python messages from proto/
 	$(BIN)/python proto/generate.py
+
+proto-go: $(READY)  ## Generate the Go messages from proto/ (needs go)
+	$(BIN)/python proto/generate_go.py
 
 proto-check: $(READY)  ## Fail when the checked-in messages are not what proto/ says
 	$(BIN)/python proto/generate.py --check
