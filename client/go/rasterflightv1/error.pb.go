@@ -166,7 +166,8 @@ const file_rasterflight_v1_error_proto_rawDesc = "" +
 	"\x04hint\x18\t \x01(\tR\x04hint\x12\x1f\n" +
 	"\vretry_after\x18\n" +
 	" \x01(\x01R\n" +
-	"retryAfterb\x06proto3"
+	"retryAfterB\x16\n" +
+	"\x12io.rasterflight.v1P\x01b\x06proto3"
 
 var (
 	file_rasterflight_v1_error_proto_rawDescOnce sync.Once

@@ -347,7 +347,8 @@ const file_rasterflight_v1_plan_proto_rawDesc = "" +
 	"\x06Upload\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05areas\x18\x02 \x01(\x03R\x05areas\x124\n" +
-	"\aexpires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aexpiresb\x06proto3"
+	"\aexpires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aexpiresB\x16\n" +
+	"\x12io.rasterflight.v1P\x01b\x06proto3"
 
 var (
 	file_rasterflight_v1_plan_proto_rawDescOnce sync.Once

@@ -1790,7 +1790,8 @@ const file_rasterflight_v1_read_proto_rawDesc = "" +
 	"\x17COMPRESSION_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10COMPRESSION_NONE\x10\x01\x12\x13\n" +
 	"\x0fCOMPRESSION_LZ4\x10\x02\x12\x14\n" +
-	"\x10COMPRESSION_ZSTD\x10\x03b\x06proto3"
+	"\x10COMPRESSION_ZSTD\x10\x03B\x16\n" +
+	"\x12io.rasterflight.v1P\x01b\x06proto3"
 
 var (
 	file_rasterflight_v1_read_proto_rawDescOnce sync.Once

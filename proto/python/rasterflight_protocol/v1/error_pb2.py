@@ -14,13 +14,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1brasterflight/v1/error.proto\x12\x0frasterflight.v1\"\xb8\x01\n\x0b\x45rrorDetail\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x11\n\tretryable\x18\x04 \x01(\x08\x12\x12\n\ncollection\x18\x05 \x01(\t\x12\x0e\n\x06record\x18\x06 \x01(\t\x12\r\n\x05\x61sset\x18\x07 \x01(\t\x12\r\n\x05\x66ield\x18\x08 \x01(\t\x12\x0c\n\x04hint\x18\t \x01(\t\x12\x13\n\x0bretry_after\x18\n \x01(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1brasterflight/v1/error.proto\x12\x0frasterflight.v1\"\xb8\x01\n\x0b\x45rrorDetail\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x11\n\tretryable\x18\x04 \x01(\x08\x12\x12\n\ncollection\x18\x05 \x01(\t\x12\x0e\n\x06record\x18\x06 \x01(\t\x12\r\n\x05\x61sset\x18\x07 \x01(\t\x12\r\n\x05\x66ield\x18\x08 \x01(\t\x12\x0c\n\x04hint\x18\t \x01(\t\x12\x13\n\x0bretry_after\x18\n \x01(\x01\x42\x16\n\x12io.rasterflight.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rasterflight_protocol.v1.error_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
-  DESCRIPTOR._options = None
+  _globals['DESCRIPTOR']._options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\022io.rasterflight.v1P\001'
   _globals['_ERRORDETAIL']._serialized_start=49
   _globals['_ERRORDETAIL']._serialized_end=233
 # @@protoc_insertion_point(module_scope)

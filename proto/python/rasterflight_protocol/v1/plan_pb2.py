@@ -16,13 +16,14 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from rasterflight_protocol.v1 import read_pb2 as rasterflight_dot_v1_dot_read__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arasterflight/v1/plan.proto\x12\x0frasterflight.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1arasterflight/v1/read.proto\"\xc1\x01\n\x04Plan\x12\x10\n\x08snapshot\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x03\x12\r\n\x05\x63hips\x18\x03 \x01(\x03\x12\x0c\n\x04rows\x18\x04 \x01(\x03\x12\r\n\x05tiles\x18\x05 \x01(\x03\x12\x16\n\x0e\x62ytes_to_fetch\x18\x06 \x01(\x03\x12\x18\n\x10\x62ytes_to_receive\x18\x07 \x01(\x03\x12\x0b\n\x03\x63rs\x18\x08 \x03(\t\x12+\n\x06levels\x18\t \x03(\x0b\x32\x1b.rasterflight.v1.BandLevels\"*\n\nBandLevels\x12\x0c\n\x04\x62\x61nd\x18\x01 \x01(\t\x12\x0e\n\x06levels\x18\x02 \x03(\x05\"\\\n\x08Progress\x12\x12\n\nbytes_done\x18\x01 \x01(\x03\x12\x13\n\x0b\x62ytes_total\x18\x02 \x01(\x03\x12\'\n\x04next\x18\x03 \x01(\x0b\x32\x19.rasterflight.v1.Position\"P\n\x06Upload\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x61reas\x18\x02 \x01(\x03\x12+\n\x07\x65xpires\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arasterflight/v1/plan.proto\x12\x0frasterflight.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1arasterflight/v1/read.proto\"\xc1\x01\n\x04Plan\x12\x10\n\x08snapshot\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x03\x12\r\n\x05\x63hips\x18\x03 \x01(\x03\x12\x0c\n\x04rows\x18\x04 \x01(\x03\x12\r\n\x05tiles\x18\x05 \x01(\x03\x12\x16\n\x0e\x62ytes_to_fetch\x18\x06 \x01(\x03\x12\x18\n\x10\x62ytes_to_receive\x18\x07 \x01(\x03\x12\x0b\n\x03\x63rs\x18\x08 \x03(\t\x12+\n\x06levels\x18\t \x03(\x0b\x32\x1b.rasterflight.v1.BandLevels\"*\n\nBandLevels\x12\x0c\n\x04\x62\x61nd\x18\x01 \x01(\t\x12\x0e\n\x06levels\x18\x02 \x03(\x05\"\\\n\x08Progress\x12\x12\n\nbytes_done\x18\x01 \x01(\x03\x12\x13\n\x0b\x62ytes_total\x18\x02 \x01(\x03\x12\'\n\x04next\x18\x03 \x01(\x0b\x32\x19.rasterflight.v1.Position\"P\n\x06Upload\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x61reas\x18\x02 \x01(\x03\x12+\n\x07\x65xpires\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x16\n\x12io.rasterflight.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rasterflight_protocol.v1.plan_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
-  DESCRIPTOR._options = None
+  _globals['DESCRIPTOR']._options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\022io.rasterflight.v1P\001'
   _globals['_PLAN']._serialized_start=109
   _globals['_PLAN']._serialized_end=302
   _globals['_BANDLEVELS']._serialized_start=304
