@@ -1,0 +1,74 @@
+"""Writes vectors.json: what the server answers to the cases of ``cases/``.
+
+    python tests/conformance/generate.py [--check]
+"""
+
+import argparse
+import difflib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+from conformance.cases import CASES
+from conformance.runner import Runner
+from conformance.served import served
+
+VECTORS = Path(__file__).with_name("vectors.json")
+_WIDTH = 140
+
+
+def generate(url: str) -> str:
+    """The text of vectors.json."""
+    runner = Runner(url)
+    try:
+        cases = [_answered(runner, case.to_json()) for case in CASES]
+    finally:
+        runner.close()
+    return _pretty({"format": 1, "cases": cases}) + "\n"
+
+
+def _pretty(value: Any, indent: str = "") -> str:
+    """JSON for people: what fits into a line is a line."""
+    line = json.dumps(value, ensure_ascii=False)
+    if len(indent) + len(line) <= _WIDTH or not value or not isinstance(value, dict | list):
+        return line
+    deeper = indent + "  "
+    if isinstance(value, list):
+        inside = [_pretty(each, deeper) for each in value]
+        opening, closing = "[]"
+    else:
+        inside = [f"{json.dumps(name)}: {_pretty(each, deeper)}" for name, each in value.items()]
+        opening, closing = "{}"
+    return opening + ",".join(f"\n{deeper}{each}" for each in inside) + f"\n{indent}{closing}"
+
+
+def _answered(runner: Runner, case: dict[str, Any]) -> dict[str, Any]:
+    [(_, first), *others] = runner.play(case)
+    if "error" not in first:
+        return case | {"expected": first}
+    calls = dict.fromkeys([first["on"], *(found["on"] for _, found in others if "error" in found)])
+    expected = {**first, "on": list(calls)}
+    if case.get("timeout"):
+        expected = {"error": first["error"], "on": list(calls), "code_only": True}
+    return case | {"expected": expected}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write vectors.json.")
+    parser.add_argument("--check", action="store_true", help="only say whether it is up to date")
+    options = parser.parse_args()
+    with served() as server:
+        text = generate(server.url)
+    if not options.check:
+        VECTORS.write_text(text)
+        return 0
+    old = VECTORS.read_text()
+    print(*difflib.unified_diff(old.splitlines(), text.splitlines(), "vectors.json", "now", lineterm=""), sep="\n")
+    return int(old != text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
