@@ -13,7 +13,8 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 from conformance.cases import CASES
-from conformance.runner import Runner
+from conformance.cases.case import Case
+from conformance.runner import ELLIPSIS, Runner
 from conformance.served import served
 
 VECTORS = Path(__file__).with_name("vectors.json")
@@ -24,7 +25,7 @@ def generate(url: str) -> str:
     """The text of vectors.json."""
     runner = Runner(url)
     try:
-        cases = [_answered(runner, case.to_json()) for case in CASES]
+        cases = [_answered(runner, case) for case in CASES]
     finally:
         runner.close()
     return _pretty({"format": 1, "cases": cases}) + "\n"
@@ -45,15 +46,16 @@ def _pretty(value: Any, indent: str = "") -> str:
     return opening + ",".join(f"\n{deeper}{each}" for each in inside) + f"\n{indent}{closing}"
 
 
-def _answered(runner: Runner, case: dict[str, Any]) -> dict[str, Any]:
-    [(_, first), *others] = runner.play(case)
-    if "error" not in first:
-        return case | {"expected": first}
-    calls = dict.fromkeys([first["on"], *(found["on"] for _, found in others if "error" in found)])
-    expected = {**first, "on": list(calls)}
-    if case.get("timeout"):
-        expected = {"error": first["error"], "on": list(calls), "code_only": True}
-    return case | {"expected": expected}
+def _answered(runner: Runner, case: Case) -> dict[str, Any]:
+    about = case.to_json()
+    [(_, expected), *others] = runner.play(about)
+    if "error" in expected:
+        expected["on"] = list(dict.fromkeys(found["on"] for found in [expected, *(found for _, found in others)]))
+        if case.begins is not None:
+            expected["error"]["message"] = case.begins + ELLIPSIS
+        if case.timeout is not None:
+            expected["code_only"] = True
+    return about | {"expected": expected}
 
 
 def main() -> int:

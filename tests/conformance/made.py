@@ -2,14 +2,16 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from affine import Affine
 
-_BOTH = {"driver": "GTiff", "tiled": True, "blockxsize": 32, "blockysize": 32}
-#: Name of a collection -> whether its items are in an items.json; otherwise each file is a record.
+from conftest import COLLECTIONS, DATA
+
+_TILED = {"driver": "GTiff", "tiled": True, "blockxsize": 32, "blockysize": 32}
 _CRS = "EPSG:32631"
 _PLACE = Affine(10, 0, 500_000, 0, -10, 5_700_000)
 
@@ -19,9 +21,7 @@ def ramp(dtype: str, *, step: int = 1) -> np.ndarray:
     values = np.arange(50 * 40).reshape(50, 40) * step
     if np.dtype(dtype).kind == "c":
         return (values + 1j * values[::-1]).astype(dtype)
-    if np.dtype(dtype).kind == "i":
-        values = values - values.size // 2
-    return (values % (np.iinfo(dtype).max if np.dtype(dtype).kind in "iu" else 1 << 30)).astype(dtype)
+    return (values - (values.size // 2 if np.dtype(dtype).kind == "i" else 0)).astype(dtype)
 
 
 def make_files(root: Path) -> dict[str, Path]:
@@ -56,37 +56,36 @@ def _types(folder: Path) -> Path:
         if name == "float32":
             pixels[5:9, 3:20] = np.nan
         _write(folder / f"{name}.tif", pixels, nodata=nodata)
-    return _items(folder, [_item("all", _bounds(3.0, 51.44, 3.006, 51.449), {}, {name: f"{name}.tif" for name in names})])
+    return _items(folder, [_item("all", [2.99, 51.43, 3.02, 51.46], {}, {name: f"{name}.tif" for name in names})])
 
 
 def _dateline(folder: Path) -> Path:
     """Two scenes on either side of 180 degrees, with cloud cover and splits."""
     west, east = Affine(0.01, 0, 179.6, 0, -0.01, 0.25), Affine(0.01, 0, -180, 0, -0.01, 0.25)
     for name, transform in (("west", west), ("east", east)):
-        _write(folder / f"{name}.tif", ramp("uint16", step=3 if name == "east" else 1), transform, "EPSG:4326", nodata=0)
+        _write(folder / f"{name}.tif", ramp("uint16", step=3 if name == "east" else 1), transform, "EPSG:4326", 0.25, nodata=0)
     west_about = {"datetime": "2024-03-01T00:00:00Z", "eo:cloud_cover": 12.5, "split": "train"}
     east_about = {"datetime": "2024-03-02T12:30:00.250Z", "eo:cloud_cover": 70.0, "split": "test"}
     return _items(
         folder,
         [
-            _item("west", _bounds(179.6, -0.25, 180, 0.25), west_about, {"value": "west.tif"}),
-            _item("east", _bounds(-180, -0.25, -179.6, 0.25), east_about, {"value": "east.tif"}),
+            _item("west", [179.6, -0.25, 180, 0.25], west_about, {"value": "west.tif"}),
+            _item("east", [-180, -0.25, -179.6, 0.25], east_about, {"value": "east.tif"}),
         ],
     )
 
 
 def _broken(folder: Path) -> Path:
-    names = ["fine", "lost", "damaged", "changed"]
-    for name in names:
-        _write(folder / f"{name}.tif", ramp("uint16"), compress="deflate", zlevel=1)
-    bounds = _bounds(3.0, 51.44, 3.006, 51.449)
-    return _items(
-        folder,
-        [
-            _item(name, bounds, {"datetime": f"2024-01-0{day}T00:00:00Z"}, {"value": f"{name}.tif"})
-            for day, name in enumerate(names, 1)
-        ],
-    )
+    """One band of four bundled scenes."""
+    folder.mkdir()
+    source = DATA / COLLECTIONS["ny"]
+    items = json.loads((source / "items.json").read_text())["features"]
+    for name, item in zip(("fine", "lost", "damaged", "changed"), items, strict=False):
+        shutil.copy(source / item["assets"]["red"]["href"], folder / f"{name}.tif")
+        item["id"] = name
+        item["assets"] = {"value": item["assets"]["red"] | {"href": f"./{name}.tif"}}
+        item["assets"]["value"].pop("eo:bands")
+    return _items(folder, items[:4])
 
 
 def _rotated(folder: Path) -> Path:
@@ -95,17 +94,20 @@ def _rotated(folder: Path) -> Path:
 
 
 def _write(
-    path: Path, pixels: np.ndarray, transform: Affine = _PLACE, crs: str = _CRS, **profile: object
+    path: Path,
+    pixels: np.ndarray,
+    transform: Affine = _PLACE,
+    crs: str = _CRS,
+    scale: float | None = None,
+    **profile: object,
 ) -> None:
     path.parent.mkdir(exist_ok=True)
     height, width = pixels.shape
     shape = {"width": width, "height": height, "count": 1, "dtype": pixels.dtype}
-    with rasterio.open(path, "w", **_BOTH, **shape, transform=transform, crs=crs, **profile) as dataset:
+    with rasterio.open(path, "w", **_TILED, **shape, transform=transform, crs=crs, **profile) as dataset:
         dataset.write(pixels, 1)
-
-
-def _bounds(west: float, south: float, east: float, north: float) -> list[float]:
-    return [west, south, east, north]
+        if scale is not None:
+            dataset.scales, dataset.offsets = [scale], [-1.5]
 
 
 def _item(name: str, bounds: list[float], properties: dict, files: dict[str, str]) -> dict:

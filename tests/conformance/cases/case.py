@@ -37,6 +37,10 @@ class Case:
     upload: tuple[bytes, ...] = ()
     exchange: tuple[dict[str, list[float]], ...] = ()
     timeout: float | None = None
+    #: The only RPC that it is about.
+    only: str | None = None
+    #: How the message of the error begins, where the rest is that of a library.
+    begins: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         case: dict[str, Any] = {"name": self.name, "shows": self.shows}
@@ -50,6 +54,8 @@ class Case:
             case["upload"] = [_text(area) for area in self.upload]
         if self.exchange:
             case["exchange"] = list(self.exchange)
+        if self.only is not None:
+            case["only"] = self.only
         if self.timeout is not None:
             case["timeout"] = self.timeout
         if self.call is not None:

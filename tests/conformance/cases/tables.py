@@ -1,0 +1,76 @@
+"""Layouts other than chips."""
+
+from conformance.cases.case import Call, Case
+from conformance.cases.chips import BOX, FIRST, OTHER
+from conformance.cases.requests import boxes, read, windows
+from rasterflight_protocol.v1 import read_pb2 as pb
+
+_X, _Y = [-74.0, -73.4, -74.01, 0.0], [40.7, 40.8, 40.71, 0.0]
+
+
+def _records(collection: str, *filters: pb.Filter, **fields: object) -> pb.ReadRequest:
+    return pb.ReadRequest(collection=collection, layout=pb.LAYOUT_RECORDS, filters=filters, **fields)
+
+
+def _points(collection: str, bands: list[str], **fields: object) -> pb.ReadRequest:
+    points = {"crs": "OGC:CRS84"} | fields
+    return pb.ReadRequest(collection=collection, bands=bands, layout=pb.LAYOUT_POINTS, points=points)
+
+
+CASES = [
+    Case("records/all", "the records themselves", _records("ny"), Call({"layout": "records"})),
+    Case(
+        "records/filtered",
+        "records that hold for two conditions",
+        _records("ny", pb.Filter(date_range={"start": "2018-06-01"}, where="\"landsat:wrs_path\" = '013'")),
+        Call({"layout": "records", "date_range": ["2018-06-01", None], "where": "\"landsat:wrs_path\" = '013'"}),
+    ),
+    Case("records/none", "no record: no rows, no error", _records("ny", pb.Filter(date_range={"start": "2030-01-01"}))),
+    Case("records/columns-of-a-collection", "cloud cover and a column of the collection's own", _records("dateline")),
+    Case(
+        "outlines/boxes",
+        "where chips lie, without their pixels; no file is read",
+        read("ny", ["red"], geometries=boxes(BOX, OTHER), layout=pb.LAYOUT_OUTLINES),
+        Call({"geometries": [BOX, OTHER], "bands": ["red"], "layout": "outlines"}),
+    ),
+    Case(
+        "outlines/windows",
+        "outlines of windows",
+        read("ny", ["red", "nir08"], windows=windows((3, 4, 20, 10)), ids=[FIRST], layout=pb.LAYOUT_OUTLINES),
+    ),
+    Case(
+        "points/all",
+        "the pixel of each record that holds a point; the last point is in none and has no row",
+        _points("ny", ["red", "nir08"], x=_X, y=_Y),
+    ),
+    Case(
+        "points/latest",
+        "one row for each point and band: the newest record with a valid value",
+        _points("ny", ["red"], x=_X, y=_Y, match=pb.MATCH_LATEST),
+    ),
+    Case(
+        "points/nearest-valid",
+        "where the pixel is nodata, the nearest valid one within two columns and rows",
+        _points("types", ["int16"], crs="EPSG:32631", x=[500_335.0, 500_005.0], y=[5_699_755.0, 5_699_995.0], max_distance_pixels=2),
+    ),
+    Case(
+        "points/neighbourhood",
+        "the pixels around, row by row; null outside of the raster",
+        _points(
+            "types",
+            ["uint16", "float32"],
+            crs="EPSG:32631",
+            x=[500_005.0, 500_105.0],
+            y=[5_699_995.0, 5_699_935.0],
+            max_distance_pixels=1,
+            neighbourhood=pb.NEIGHBOURHOOD_ALWAYS,
+        ),
+    ),
+    Case("points/none", "no points: no rows", _points("ny", ["red"])),
+    Case(
+        "points/exchange",
+        "sets of points go up while their values come down; point_index goes on from set to set",
+        _points("ny", ["red"]),
+        exchange=({"x": _X[:2], "y": _Y[:2]}, {"x": _X[2:], "y": _Y[2:]}),
+    ),
+]
