@@ -25,7 +25,7 @@ def ramp(dtype: str, *, step: int = 1) -> np.ndarray:
 
 
 def make_files(root: Path) -> dict[str, Path]:
-    """Write the files; gives the source of each collection."""
+    """Write the files; gives the folder of each collection."""
     root.mkdir(parents=True)
     return {
         "types": _types(root / "types"),
@@ -90,7 +90,7 @@ def _broken(folder: Path) -> Path:
 
 def _rotated(folder: Path) -> Path:
     _write(folder / "rotated.tif", ramp("uint16"), Affine(10, 2, 500_000, 3, -10, 5_700_000))
-    return folder
+    return _items(folder, [_item("rotated", [2.99, 51.43, 3.02, 51.46], {}, {"value": "rotated.tif"})])
 
 
 def _write(
@@ -126,6 +126,5 @@ def _item(name: str, bounds: list[float], properties: dict, files: dict[str, str
 
 
 def _items(folder: Path, items: list[dict]) -> Path:
-    path = folder / "items.json"
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
-    return path
+    (folder / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    return folder

@@ -11,6 +11,6 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from conformance.served import served
 
-    with served() as server, suppress(KeyboardInterrupt):
+    with served() as (server, _), suppress(KeyboardInterrupt):
         print(server.url, flush=True)
         sys.stdin.read()

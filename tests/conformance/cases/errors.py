@@ -85,7 +85,7 @@ _REQUESTS = {
     "elsewhere": ("areas where no record is", _ny(geometries=boxes((1, 1, 2, 2)))),
     "no-record-then": ("no record in these days", _ny(filters=[pb.Filter(date_range={"start": "2030-01-01"})])),
     "window-outside": ("a window outside of all rasters", _ny(geometries=None, windows=windows((9999, 0, 5, 5)))),
-    "rotated": ("areas on a rotated grid", read("rotated", ["band_1"], geometries=boxes((3.0, 51.4, 3.1, 51.5)))),
+    "rotated": ("areas on a rotated grid", read("rotated", ["value"], geometries=boxes((3.0, 51.4, 3.1, 51.5)))),
     "file-not-found": ("a file that is gone", _broken("lost")),
     "file-corrupt": ("a file that does not decode", _broken("damaged")),
     "file-changed": ("a file that is not the one that was indexed", _broken("changed")),

@@ -55,7 +55,8 @@ CASES = [
             target_crs="EPSG:3857",
             resolution=[3000],
             anchor=[0],
-            band_resampling={"qa": pb.RESAMPLING_NEAREST, "red": pb.RESAMPLING_BILINEAR},
+            resampling=pb.RESAMPLING_BILINEAR,
+            band_resampling={"qa": pb.RESAMPLING_NEAREST},
         ),
     ),
     Case(
