@@ -33,7 +33,7 @@ def generate(url: str) -> str:
 
 def _pretty(value: Any, indent: str = "") -> str:
     """JSON for people: what fits into a line is a line."""
-    line = json.dumps(value, ensure_ascii=False)
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False)
     if len(indent) + len(line) <= _WIDTH or not value or not isinstance(value, dict | list):
         return line
     deeper = indent + "  "

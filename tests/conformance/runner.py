@@ -141,7 +141,7 @@ class Runner:
             raise self._refused("DoGet", error) from None
 
     def _exchange(
-        self, ticket: bytes, sets: list[dict[str, list[float]]], options: fl.FlightCallOptions
+        self, ticket: bytes, sets: list[dict[str, list[float | str]]], options: fl.FlightCallOptions
     ) -> tuple[pa.Table, Progress]:
         schema = pa.schema([("x", pa.float64()), ("y", pa.float64())])
         try:
@@ -149,7 +149,8 @@ class Runner:
             with suppress(pa.ArrowException):  # what is at fault, the reader says
                 writer.begin(schema)
                 for points in sets:
-                    writer.write_batch(pa.RecordBatch.from_pydict(points, schema=schema))
+                    values = {name: list(map(float, points[name])) for name in schema.names}
+                    writer.write_batch(pa.RecordBatch.from_pydict(values, schema=schema))
                 writer.done_writing()
             return _read(reader)
         except pa.ArrowException as error:

@@ -1,6 +1,7 @@
 """What a case is before its answer is known."""
 
 import base64
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +54,9 @@ class Case:
         if self.upload:
             case["upload"] = [_text(area) for area in self.upload]
         if self.exchange:
-            case["exchange"] = list(self.exchange)
+            case["exchange"] = [
+                {name: [_number(value) for value in values] for name, values in points.items()} for points in self.exchange
+            ]
         if self.only is not None:
             case["only"] = self.only
         if self.timeout is not None:
@@ -66,6 +69,10 @@ class Case:
 def wkb(shape: shapely.Geometry) -> dict[str, str]:
     """A geometry as it stands in ``call``."""
     return {"wkb": _text(shapely.to_wkb(shape))}
+
+
+def _number(value: float) -> float | str:
+    return value if math.isfinite(value) else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
 
 
 def _text(data: bytes) -> str:
