@@ -38,6 +38,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "chips, masked": {"batch_bytes": 8 << 20, "geometries": AREAS, "grid": {"masked": True}},
     "chips, scaled": {"batch_bytes": 8 << 20, "grid": {"values": pb.VALUES_SCALED}},
     "chips, resampled": {"batch_bytes": 8 << 20, "grid": {"common": True, "resolution": [11], "resampling": 2}},
+    "pixels": {"layout": pb.LAYOUT_PIXELS, "batch_bytes": 8 << 20, "windows": {"values": [pb.Window(width=SIDE, height=512)]}},
     "outlines": {"layout": pb.LAYOUT_OUTLINES},
     "points": {"layout": pb.LAYOUT_POINTS, "points": POINTS | {"max_distance_pixels": 8, "neighbourhood": 2}},
     "records": {"layout": pb.LAYOUT_RECORDS, "bands": []},

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rasterflight as rf
-from rasterflight_protocol import BandField, ErrorCode, chips_schema, points_schema, records_schema
+from rasterflight_protocol import BandField, ErrorCode, chips_schema, pixels_schema, points_schema, records_schema
 from rasterflight_protocol.v1 import error_pb2, plan_pb2, read_pb2
 from rasterflight_server.flight.actions import ACTIONS
 from support.server import ServerProcess
@@ -45,6 +45,7 @@ def test_every_code_is_on_the_page() -> None:
 def test_every_column_is_on_the_page() -> None:
     schemas = [
         chips_schema([], with_error=True),
+        pixels_schema([], with_error=True),
         points_schema(with_neighbourhood=True, with_error=True),
         records_schema(),
     ]

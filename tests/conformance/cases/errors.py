@@ -68,6 +68,13 @@ _REQUESTS = {
     "bounds-and-anchor": ("two fields that say the same", _ny(grid={"bounds": {"maxx": 1, "maxy": 2}, "anchor": [0]})),
     "empty-window": ("a window without pixels", _ny(geometries=None, windows=windows((0, 0, 5, 0)))),
     "bad-start": ("a place of no snapshot", _ny(start={"records": 1})),
+    "unknown-column-of-rows": ("a column that the layout does not have", _ny(columns=["record_id", "hight"])),
+    "column-twice": ("a column twice", _ny(columns=["record_id", "record_id"])),
+    "unknown-geometry-id": ("a number that no area has", _ny(geometry_ids=[2])),
+    "pixels-of-several-grids": (
+        "the bands of a pixel must be on one grid",
+        read("s2-34", ["B01", "red"], geometries=boxes((23.5, 32.0, 23.52, 32.02)), layout=pb.LAYOUT_PIXELS),
+    ),
     "no-crs": ("areas without a CRS", _ny(geometries=boxes(BOX, crs=""))),
     "unknown-crs": ("a CRS that PROJ does not know", _ny(geometries=boxes(BOX, crs="EPSG:1"))),
     "unknown-target-crs": ("the same for the target", _ny(grid={"target_crs": "EPSG:1"})),

@@ -1,8 +1,8 @@
 """Layouts other than chips."""
 
-from conformance.cases.case import Call, Case
-from conformance.cases.chips import BOX, FIRST, OTHER
-from conformance.cases.requests import boxes, read, windows
+from conformance.cases.case import Call, Case, wkb
+from conformance.cases.chips import BOX, FIRST, OTHER, TRIANGLE
+from conformance.cases.requests import boxes, read, shapes, windows
 from rasterflight_protocol.v1 import read_pb2 as pb
 
 _X, _Y = [-74.0, -73.4, -74.01, 0.0], [40.7, 40.8, 40.71, 0.0]
@@ -37,6 +37,48 @@ CASES = [
         "outlines/windows",
         "outlines of windows",
         read("ny", ["red", "nir08"], windows=windows((3, 4, 20, 10)), ids=[FIRST], layout=pb.LAYOUT_OUTLINES),
+    ),
+    Case(
+        "pixels/box",
+        "a row for each pixel, a column for each band",
+        read("ny", ["red", "nir08"], geometries=boxes(BOX), layout=pb.LAYOUT_PIXELS),
+        Call({"geometries": BOX, "bands": ["red", "nir08"], "layout": "pixels"}),
+    ),
+    Case(
+        "pixels/polygon",
+        "pixels outside of the area have no row",
+        read("ny", ["red"], geometries=shapes(TRIANGLE), ids=[FIRST], layout=pb.LAYOUT_PIXELS),
+        Call({"geometries": wkb(TRIANGLE), "bands": ["red"], "ids": [FIRST], "layout": "pixels"}),
+    ),
+    Case(
+        "pixels/nulls",
+        "nodata is null",
+        read("types", ["int16", "float32"], windows=windows((0, 0, 40, 50)), layout=pb.LAYOUT_PIXELS),
+    ),
+    Case(
+        "pixels/skip",
+        "what could not be read of a chip is one row with an error, without row and col",
+        read("broken", ["value"], windows=windows((40, 10, 5, 5)), layout=pb.LAYOUT_PIXELS, on_error=pb.ON_ERROR_SKIP),
+    ),
+    Case(
+        "columns/pixels",
+        "the columns that are named, in their order; bands that are not are not read",
+        read("ny", ["red", "nir08"], geometries=boxes(BOX), layout=pb.LAYOUT_PIXELS, columns=["nir08", "record_id", "x"]),
+    ),
+    Case(
+        "columns/chips",
+        "the same for chips",
+        read("ny", ["red", "nir08"], geometries=boxes(BOX), columns=["record_id", "height", "width", "red"]),
+    ),
+    Case(
+        "columns/records",
+        "and for records",
+        _records("ny", columns=["datetime", "id"]),
+    ),
+    Case(
+        "geometry-ids/second",
+        "one of two areas, which keeps its number",
+        read("ny", ["red"], geometries=boxes(BOX, OTHER), geometry_ids=[2]),
     ),
     Case(
         "points/all",
