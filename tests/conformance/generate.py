@@ -1,7 +1,4 @@
-"""Writes vectors.json: what the server answers to the cases of ``cases/``.
-
-    python tests/conformance/generate.py [--check]
-"""
+"""Writes vectors.json: what the server answers to the cases of ``cases/``; ``--check`` only says whether it has changed."""
 
 import argparse
 import difflib

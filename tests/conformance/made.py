@@ -63,7 +63,14 @@ def _dateline(folder: Path) -> Path:
     """Two scenes on either side of 180 degrees, with cloud cover and splits."""
     west, east = Affine(0.01, 0, 179.6, 0, -0.01, 0.25), Affine(0.01, 0, -180, 0, -0.01, 0.25)
     for name, transform in (("west", west), ("east", east)):
-        _write(folder / f"{name}.tif", ramp("uint16", step=3 if name == "east" else 1), transform, "EPSG:4326", 0.25, nodata=0)
+        _write(
+            folder / f"{name}.tif",
+            ramp("uint16", step=3 if name == "east" else 1),
+            transform,
+            "EPSG:4326",
+            0.25,
+            nodata=0,
+        )
     west_about = {"datetime": "2024-03-01T00:00:00Z", "eo:cloud_cover": 12.5, "split": "train"}
     east_about = {"datetime": "2024-03-02T12:30:00.250Z", "eo:cloud_cover": 70.0, "split": "test"}
     return _items(

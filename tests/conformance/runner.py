@@ -1,6 +1,6 @@
 """Plays golden vectors with pyarrow.flight and protobuf alone.
 
-    python tests/conformance/runner.py --url grpc://127.0.0.1:8815 --vectors tests/conformance/vectors.json
+python tests/conformance/runner.py --url grpc://127.0.0.1:8815 --vectors tests/conformance/vectors.json
 """
 
 import argparse
@@ -31,7 +31,7 @@ TRAILER = "rasterflight-error-bin"
 ELLIPSIS = "…"
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A call ended with an error of the service.
 
     Parameters
@@ -123,7 +123,7 @@ class Runner:
                 if streams["schema"] != found["schema"]:
                     raise ValueError("the schema of the plan is not that of the stream")
                 found |= streams
-        except Refused as refused:
+        except RefusedError as refused:
             found.pop("schema", None)
             found |= {"error": refused.detail, "on": refused.rpc}
         return found
@@ -172,10 +172,10 @@ class Runner:
         [answer] = self._client.do_action("healthcheck")
         return json.loads(answer.body.to_pybytes())["collections"]
 
-    def _refused(self, rpc: str, error: pa.ArrowException) -> Refused:
+    def _refused(self, rpc: str, error: pa.ArrowException) -> RefusedError:
         if self._trailers.last is None:
             if isinstance(error, fl.FlightTimedOutError):
-                return Refused(rpc, {"code": "DEADLINE", "retryable": True})
+                return RefusedError(rpc, {"code": "DEADLINE", "retryable": True})
             raise error
         detail = ErrorDetail.FromString(self._trailers.last)
         if not detail.request_id:
@@ -186,7 +186,7 @@ class Runner:
         for text in {"message", "hint"} & fields.keys():
             for snapshot in self._snapshots().values():
                 fields[text] = fields[text].replace(snapshot, "{snapshot}")
-        return Refused(rpc, {"retryable": False} | fields)
+        return RefusedError(rpc, {"retryable": False} | fields)
 
     def _rows(self, streams: list[tuple[pa.Table, Progress]]) -> dict[str, Any]:
         tables = [table for table, _ in streams]

@@ -1,6 +1,6 @@
 """Starts the server that the vectors are about: prints its URL, and goes on until standard input ends.
 
-    python tests/conformance/serve.py
+python tests/conformance/serve.py
 """
 
 import sys

@@ -64,12 +64,12 @@ def test_the_client_asks_for_the_same(vectors_server: ServerProcess, name: str, 
     case = CASES[name]
     asked: list[ReadRequest] = []
 
-    class Asked(Exception):
+    class AskedError(Exception):
         pass
 
     def stop(connection: Connection, request: ReadRequest, *_: Any, **__: Any) -> None:
         asked.append(request)
-        raise Asked
+        raise AskedError
 
     monkeypatch.setattr(Connection, "open", stop)
     with rf.connect(vectors_server.url) as client:
@@ -77,7 +77,7 @@ def test_the_client_asks_for_the_same(vectors_server: ServerProcess, name: str, 
         call = _loaded(case["call"])
         if "subset" in call:
             collection = collection.subset(**call["subset"])
-        with pytest.raises(Asked):
+        with pytest.raises(AskedError):
             getattr(collection, call["method"])(**call["kwargs"])
     [request] = asked
     assert pack(request) == base64.b64decode(case["ticket_base64"])

@@ -1,7 +1,6 @@
 """No message of a stream is above 16 MiB, which is what ADBC and many gRPC clients take; seen by a client that takes no more."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow.flight as fl
@@ -29,7 +28,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
-AREAS = pb.Geometries(crs="EPSG:32631", bboxes={"values": [pb.BBox(minx=5e5, miny=5.65904e6, maxx=5.4096e5, maxy=5.7e6)]})
+AREAS = pb.Geometries(
+    crs="EPSG:32631", bboxes={"values": [pb.BBox(minx=5e5, miny=5.65904e6, maxx=5.4096e5, maxy=5.7e6)]}
+)
 POINTS = {"crs": "EPSG:32631", "x": [5.2e5] * 5000, "y": [5.68e6] * 5000}
 REQUESTS: dict[str, dict[str, Any]] = {
     "chips": {},
@@ -38,7 +39,11 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "chips, masked": {"batch_bytes": 8 << 20, "geometries": AREAS, "grid": {"masked": True}},
     "chips, scaled": {"batch_bytes": 8 << 20, "grid": {"values": pb.VALUES_SCALED}},
     "chips, resampled": {"batch_bytes": 8 << 20, "grid": {"common": True, "resolution": [11], "resampling": 2}},
-    "pixels": {"layout": pb.LAYOUT_PIXELS, "batch_bytes": 8 << 20, "windows": {"values": [pb.Window(width=SIDE, height=512)]}},
+    "pixels": {
+        "layout": pb.LAYOUT_PIXELS,
+        "batch_bytes": 8 << 20,
+        "windows": {"values": [pb.Window(width=SIDE, height=512)]},
+    },
     "outlines": {"layout": pb.LAYOUT_OUTLINES},
     "points": {"layout": pb.LAYOUT_POINTS, "points": POINTS | {"max_distance_pixels": 8, "neighbourhood": 2}},
     "records": {"layout": pb.LAYOUT_RECORDS, "bands": []},

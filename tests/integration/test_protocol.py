@@ -73,11 +73,17 @@ def test_every_key_and_action_is_on_the_page() -> None:
 
 
 def test_the_example_needs_nothing_of_ours(server: ServerProcess, client: rf.Client) -> None:
-    imported = [node for node in ast.walk(ast.parse(EXAMPLE.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)]
+    imported = [
+        node for node in ast.walk(ast.parse(EXAMPLE.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
     names = {alias.name for node in imported if isinstance(node, ast.Import) for alias in node.names}
     assert names == {"json", "sys", "numpy", "pyarrow.flight"}
     told = subprocess.run(
-        [sys.executable, "-W", "error", EXAMPLE, server.url, "ny"], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-W", "error", EXAMPLE, server.url, "ny"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     ).stdout.splitlines()
     chips = list(client.collection("ny").read((-74.3, 40.4, -73.5, 41.0), bands=["red", "nir08"], masked=True).chips())
     assert told[0].startswith(f"{len(chips)} rows, ")
@@ -85,9 +91,7 @@ def test_the_example_needs_nothing_of_ours(server: ServerProcess, client: rf.Cli
 
 
 def _line(chip: rf.Chip) -> str:
-    red, nir = (
-        np.where(chip.masks[band], np.nan, chip.pixels[band].astype("f4")) for band in ("red", "nir08")
-    )
+    red, nir = (np.where(chip.masks[band], np.nan, chip.pixels[band].astype("f4")) for band in ("red", "nir08"))
     with np.errstate(invalid="ignore"):
         ndvi = np.nanmean((nir - red) / (nir + red))
     return f"{chip.record_id}  {chip.height} x {chip.width} pixels  NDVI {ndvi:.4f}"

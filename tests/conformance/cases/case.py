@@ -55,7 +55,8 @@ class Case:
             case["upload"] = [_text(area) for area in self.upload]
         if self.exchange:
             case["exchange"] = [
-                {name: [_number(value) for value in values] for name, values in points.items()} for points in self.exchange
+                {name: [_number(value) for value in values] for name, values in points.items()}
+                for points in self.exchange
             ]
         if self.only is not None:
             case["only"] = self.only

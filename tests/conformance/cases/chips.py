@@ -65,7 +65,12 @@ CASES = [
     Case(
         "chips/ewkb",
         "EWKB, big-endian, with an SRID that does not count",
-        read("ny", ["red"], geometries=shapes(shapely.to_wkb(shapely.set_srid(TRIANGLE, 3857), byte_order=0, include_srid=True)), ids=[FIRST]),
+        read(
+            "ny",
+            ["red"],
+            geometries=shapes(shapely.to_wkb(shapely.set_srid(TRIANGLE, 3857), byte_order=0, include_srid=True)),
+            ids=[FIRST],
+        ),
     ),
     Case(
         "chips/box-in-the-crs-of-the-records",
@@ -118,8 +123,17 @@ CASES = [
     Case(
         "chips/float32",
         "floats; outside of the area is nodata, -9999",
-        read("alexandria", ["dsm"], geometries=shapes(shapely.Polygon([(-77.054, 38.81), (-77.052, 38.81), (-77.053, 38.8115)]))),
-        Call({"geometries": wkb(shapely.Polygon([(-77.054, 38.81), (-77.052, 38.81), (-77.053, 38.8115)])), "bands": ["dsm"]}),
+        read(
+            "alexandria",
+            ["dsm"],
+            geometries=shapes(shapely.Polygon([(-77.054, 38.81), (-77.052, 38.81), (-77.053, 38.8115)])),
+        ),
+        Call(
+            {
+                "geometries": wkb(shapely.Polygon([(-77.054, 38.81), (-77.052, 38.81), (-77.053, 38.8115)])),
+                "bands": ["dsm"],
+            }
+        ),
     ),
     Case(
         "chips/degrees",

@@ -62,13 +62,28 @@ CASES = [
     Case(
         "grids/bounds",
         "the extent of the grid",
-        _warped(target_crs="EPSG:3857", resolution=[3000], bounds=box((-8_250_000, 4_960_000, -8_214_000, 4_990_000)), resampling=pb.RESAMPLING_NEAREST),
-        _call(target_crs="EPSG:3857", resolution=3000, bounds=(-8_250_000, 4_960_000, -8_214_000, 4_990_000), resampling="nearest"),
+        _warped(
+            target_crs="EPSG:3857",
+            resolution=[3000],
+            bounds=box((-8_250_000, 4_960_000, -8_214_000, 4_990_000)),
+            resampling=pb.RESAMPLING_NEAREST,
+        ),
+        _call(
+            target_crs="EPSG:3857",
+            resolution=3000,
+            bounds=(-8_250_000, 4_960_000, -8_214_000, 4_990_000),
+            resampling="nearest",
+        ),
     ),
     Case(
         "grids/grid",
         "the grid itself, for all records",
-        read("ny", ["red"], geometries=boxes(BOX), grid={"common": True, "grid": _GRID, "resampling": pb.RESAMPLING_NEAREST}),
+        read(
+            "ny",
+            ["red"],
+            geometries=boxes(BOX),
+            grid={"common": True, "grid": _GRID, "resampling": pb.RESAMPLING_NEAREST},
+        ),
         Call({"geometries": BOX, "bands": ["red"], "like": _GRID, "resampling": "nearest"}),
     ),
     Case(
@@ -78,13 +93,24 @@ CASES = [
             "ny",
             ["red"],
             geometries=boxes((-75.2, 41.2, -74.6, 41.6)),
-            grid={"common": True, "grid": _GRID | {"width": 40, "height": 60, "transform": [3000, 0, -8_380_000, 0, -3000, 5_110_000]}, "resampling": pb.RESAMPLING_NEAREST, "whole_areas": True},
+            grid={
+                "common": True,
+                "grid": _GRID | {"width": 40, "height": 60, "transform": [3000, 0, -8_380_000, 0, -3000, 5_110_000]},
+                "resampling": pb.RESAMPLING_NEAREST,
+                "whole_areas": True,
+            },
         ),
     ),
     Case(
         "grids/part",
         "nothing outside of a part of the grid; the pixels inside are those of the whole",
-        _warped(target_crs="EPSG:3857", resolution=[3000], anchor=[0], part=box((-8_250_000, 4_962_000, -8_232_000, 4_977_000)), resampling=pb.RESAMPLING_NEAREST),
+        _warped(
+            target_crs="EPSG:3857",
+            resolution=[3000],
+            anchor=[0],
+            part=box((-8_250_000, 4_962_000, -8_232_000, 4_977_000)),
+            resampling=pb.RESAMPLING_NEAREST,
+        ),
     ),
     Case(
         "grids/masked-polygon",
@@ -94,8 +120,26 @@ CASES = [
             ["red"],
             geometries=shapes(TRIANGLE),
             ids=[FIRST],
-            grid={"common": True, "target_crs": "EPSG:3857", "resolution": [3000], "anchor": [0], "resampling": pb.RESAMPLING_NEAREST, "masked": True},
+            grid={
+                "common": True,
+                "target_crs": "EPSG:3857",
+                "resolution": [3000],
+                "anchor": [0],
+                "resampling": pb.RESAMPLING_NEAREST,
+                "masked": True,
+            },
         ),
-        Call({"geometries": wkb(TRIANGLE), "bands": ["red"], "ids": [FIRST], "target_crs": "EPSG:3857", "resolution": 3000, "align": 0, "resampling": "nearest", "masked": True}),
+        Call(
+            {
+                "geometries": wkb(TRIANGLE),
+                "bands": ["red"],
+                "ids": [FIRST],
+                "target_crs": "EPSG:3857",
+                "resolution": 3000,
+                "align": 0,
+                "resampling": "nearest",
+                "masked": True,
+            }
+        ),
     ),
 ]

@@ -12,7 +12,9 @@ Box = tuple[float, float, float, float]
 NEW_YORK: Box = (-74.3, 40.4, -73.5, 41.0)
 
 
-def read(collection: str, bands: Sequence[str] = (), *, grid: dict[str, Any] | None = None, **fields: Any) -> pb.ReadRequest:
+def read(
+    collection: str, bands: Sequence[str] = (), *, grid: dict[str, Any] | None = None, **fields: Any
+) -> pb.ReadRequest:
     """A request as the Python client writes it: whatever has a choice says which."""
     filters = [pb.Filter(ids=fields.pop("ids"))] if "ids" in fields else []
     usual = {"layout": pb.LAYOUT_CHIPS, "on_error": pb.ON_ERROR_RAISE, "filters": filters}

@@ -58,12 +58,14 @@ CASES = [
     Case(
         "pixels/skip",
         "what could not be read of a chip is one row with an error, without row and col",
-        read("broken", ["value"], windows=windows((40, 10, 5, 5)), layout=pb.LAYOUT_PIXELS, on_error=pb.ON_ERROR_SKIP),
+        read("broken", ["value"], windows=windows((40, 27, 5, 5)), layout=pb.LAYOUT_PIXELS, on_error=pb.ON_ERROR_SKIP),
     ),
     Case(
         "columns/pixels",
         "the columns that are named, in their order; bands that are not are not read",
-        read("ny", ["red", "nir08"], geometries=boxes(BOX), layout=pb.LAYOUT_PIXELS, columns=["nir08", "record_id", "x"]),
+        read(
+            "ny", ["red", "nir08"], geometries=boxes(BOX), layout=pb.LAYOUT_PIXELS, columns=["nir08", "record_id", "x"]
+        ),
     ),
     Case(
         "columns/chips",
@@ -93,7 +95,14 @@ CASES = [
     Case(
         "points/nearest-valid",
         "where the pixel is nodata, the nearest valid one within two columns and rows",
-        _points("types", ["int16"], crs="EPSG:32631", x=[500_335.0, 500_005.0], y=[5_699_755.0, 5_699_995.0], max_distance_pixels=2),
+        _points(
+            "types",
+            ["int16"],
+            crs="EPSG:32631",
+            x=[500_335.0, 500_005.0],
+            y=[5_699_755.0, 5_699_995.0],
+            max_distance_pixels=2,
+        ),
     ),
     Case(
         "points/neighbourhood",

@@ -25,9 +25,21 @@ CASES = [
         "batches/blocks",
         "a chip that is larger than a batch comes in blocks of rows: row_off places them",
         read("naip", ["red"], ids=["m_4709963_se_14_1_20140720"], batch_bytes=1 << 16, **_FIELD),
-        Call({"geometries": (-99.18, 47.005, -99.16, 47.02), "bands": ["red"], "ids": ["m_4709963_se_14_1_20140720"], "batch_bytes": 65536}),
+        Call(
+            {
+                "geometries": (-99.18, 47.005, -99.16, 47.02),
+                "bands": ["red"],
+                "ids": ["m_4709963_se_14_1_20140720"],
+                "batch_bytes": 65536,
+            }
+        ),
     ),
-    Case("compression/lz4", "LZ4: any Arrow library undoes it", _ny(compression=pb.COMPRESSION_LZ4), Call(_BOXES | {"compression": "lz4"})),
+    Case(
+        "compression/lz4",
+        "LZ4: any Arrow library undoes it",
+        _ny(compression=pb.COMPRESSION_LZ4),
+        Call(_BOXES | {"compression": "lz4"}),
+    ),
     Case("compression/zstd", "Zstandard", _ny(compression=pb.COMPRESSION_ZSTD), Call(_BOXES | {"compression": "zstd"})),
     Case("snapshot/current", "a ticket for the snapshot that is served", _ny(snapshot="{snapshot}")),
     Case(
@@ -46,20 +58,28 @@ CASES = [
     Case(
         "skip/broken",
         "on_error skip: records that cannot be read are rows with an error and null bands",
-        read("broken", ["value"], windows=windows((40, 10, 10, 10)), on_error=pb.ON_ERROR_SKIP),
-        Call({"windows": [[40, 10, 10, 10]], "bands": ["value"], "on_error": "skip"}),
+        read("broken", ["value"], windows=windows((40, 10, 10, 22)), on_error=pb.ON_ERROR_SKIP),
+        Call({"windows": [[40, 10, 10, 22]], "bands": ["value"], "on_error": "skip"}),
     ),
     Case(
         "skip/nothing-broken",
         "the column error is there, and null",
         read("ny", ["red"], geometries=boxes(BOX), ids=[FIRST], on_error=pb.ON_ERROR_SKIP),
     ),
-    Case("skip/points", "the same for points", pb.ReadRequest(
-        collection="broken",
-        bands=["value"],
-        layout=pb.LAYOUT_POINTS,
-        points={"crs": "OGC:CRS84", "x": [-74.0], "y": [40.7]},
-        on_error=pb.ON_ERROR_SKIP,
-    )),
-    Case("defaults/least", "a ticket that says no more than it must", pb.ReadRequest(collection="ny", bands=["red"], geometries=boxes(BOX))),
+    Case(
+        "skip/points",
+        "the same for points",
+        pb.ReadRequest(
+            collection="broken",
+            bands=["value"],
+            layout=pb.LAYOUT_POINTS,
+            points={"crs": "OGC:CRS84", "x": [-74.0], "y": [40.7]},
+            on_error=pb.ON_ERROR_SKIP,
+        ),
+    ),
+    Case(
+        "defaults/least",
+        "a ticket that says no more than it must",
+        pb.ReadRequest(collection="ny", bands=["red"], geometries=boxes(BOX)),
+    ),
 ]
