@@ -1,6 +1,7 @@
 """Golden vectors in Python: plain pyarrow.flight, the client's own tickets, and what rasterio says of the pixels."""
 
 import base64
+import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,29 @@ def runner(vectors_server: ServerProcess) -> Iterator[Runner]:
 @pytest.mark.parametrize("name", CASES)
 def test_case(runner: Runner, name: str) -> None:
     assert not why_not(runner, CASES[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "wrong", "words"),
+    [
+        ("chips/box", ("columns", "red", "sha256"), "0" * 64, "columns.red.sha256 is"),
+        ("chips/box", ("plan", "tiles"), 1, "plan.tiles is 8, expected 1"),
+        ("chips/box", ("rows",), 7, "rows is 6, expected 7"),
+        ("chips/box", ("metadata_keys",), ["none"], "metadata lacks ['none']"),
+        ("chips/masked", ("columns", "red", "nulls"), 0, "columns.red.nulls is 310"),
+        ("errors/unknown-band", ("error", "hint"), "none", "error.hint is"),
+        ("errors/file-changed", ("on",), ["GetFlightInfo"], "on is 'DoGet', expected 'GetFlightInfo'"),
+    ],
+)
+def test_the_runner_sees_what_is_wrong(
+    runner: Runner, name: str, path: tuple[str, ...], wrong: Any, words: str
+) -> None:
+    case = copy.deepcopy(CASES[name])
+    part = case["expected"]
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = wrong
+    assert words in why_not(runner, case)
 
 
 def test_the_file_is_what_the_cases_give(vectors_server: ServerProcess) -> None:
