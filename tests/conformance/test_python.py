@@ -51,7 +51,7 @@ def test_case(runner: Runner, name: str) -> None:
         ("chips/box", ("metadata_keys",), ["none"], "metadata lacks ['none']"),
         ("chips/masked", ("columns", "red", "nulls"), 0, "columns.red.nulls is 310"),
         ("errors/unknown-band", ("error", "hint"), "none", "error.hint is"),
-        ("errors/file-changed", ("on",), ["GetFlightInfo"], "on is 'DoGet', expected 'GetFlightInfo'"),
+        ("errors/file-changed", ("on",), ["DoExchange"], "on is 'DoGet', expected 'DoExchange'"),
     ],
 )
 def test_the_runner_sees_what_is_wrong(
