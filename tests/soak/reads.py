@@ -135,7 +135,7 @@ class Rude:
         with connect(self._url) as alone:
             reader = alone.do_get(fl.Ticket(TALL))
             reader.read_chunk()
-            time.sleep(2.5 * self._stalled_seconds)
+            time.sleep(4 * self._stalled_seconds)
             try:
                 reader.read_all()
             except fl.FlightError as error:
