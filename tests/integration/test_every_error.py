@@ -81,12 +81,10 @@ BUGS: dict[str, BaseException] = {
 ERRORS: dict[str, BaseException] = {**service_errors(), **BUGS}
 
 
-@dataclass
 class Trailers(fl.ClientMiddlewareFactory):
     """Keeps what came beside the last answer."""
 
-    def __post_init__(self) -> None:
-        super().__init__()
+    def __init__(self) -> None:
         self.seen: dict[str, list[Any]] = {}
 
     def start_call(self, info: fl.CallInfo) -> fl.ClientMiddleware:
