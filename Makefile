@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint type proto proto-go proto-check bench check clean
+.PHONY: demo test lint type proto proto-go proto-check bench fuzz soak check clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rasterflight needs Python 3.11 or newer; say which with: make PYTHON=python3.12 ...")'
@@ -38,6 +38,12 @@ proto-check: $(READY)  ## Fail when the checked-in messages are not what proto/ 
 
 bench: $(READY)  ## Read scenes with rasterflight, the floor and other libraries, in turn; ratios (ARGS="--quick")
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)
+
+fuzz: $(READY)  ## 105,000 changed tickets, commands and streams: no crash, no hang, nothing told (ARGS="--seed 7")
+	$(BIN)/python tests/fuzz/run.py $(ARGS)
+
+soak: $(READY)  ## 64 clients for ten minutes, some of them rude (ARGS="--minutes 1")
+	$(BIN)/python tests/soak/run.py $(ARGS)
 
 check: lint type proto-check test  ## What CI runs
 

@@ -79,7 +79,11 @@ def detail(error: fl.FlightError) -> ErrorDetail:
 
 
 def test_one_too_many_waits_and_then_is_busy(tall: Path) -> None:
-    with serving(tall, streams=2, queue_seconds=1) as server, ExitStack() as running, rf.connect(server.url) as client:
+    with (
+        serving(tall, streams=2, queue_seconds=1) as server,
+        ExitStack() as running,
+        rf.connect(server.url, retries=0) as client,
+    ):
         made = client.collection("tall")
         first = stall(server.url, running)
         stall(server.url, running)
@@ -105,7 +109,11 @@ def test_one_too_many_waits_and_then_is_busy(tall: Path) -> None:
 
 
 def test_who_waits_gets_the_place_of_who_ends(tall: Path) -> None:
-    with serving(tall, streams=1, queue_seconds=60) as server, ExitStack() as running, rf.connect(server.url) as client:
+    with (
+        serving(tall, streams=1, queue_seconds=60) as server,
+        ExitStack() as running,
+        rf.connect(server.url, retries=0) as client,
+    ):
         first = stall(server.url, running)
         with ThreadPoolExecutor(1) as pool:
             second = pool.submit(client.collection("tall").get_numpy, **SMALL)
@@ -168,7 +176,7 @@ def test_a_stream_that_nobody_reads_is_ended(tall: Path) -> None:
     with (
         serving(tall, streams=3, stalled_seconds=5) as server,
         ExitStack() as running,
-        rf.connect(server.url) as client,
+        rf.connect(server.url, retries=0) as client,
     ):
         made = client.collection("tall")
         made.get_numpy(**SMALL)
@@ -195,7 +203,11 @@ def test_a_stream_that_nobody_reads_is_ended(tall: Path) -> None:
 
 
 def test_who_never_comes_back_is_hung_up_on(tall: Path) -> None:
-    with serving(tall, stalled_seconds=1) as server, ExitStack() as running, rf.connect(server.url) as client:
+    with (
+        serving(tall, stalled_seconds=1) as server,
+        ExitStack() as running,
+        rf.connect(server.url, retries=0) as client,
+    ):
         made = client.collection("tall")
         made.read(bands=["B1"]).read_all()
         threads = server.threads()
@@ -241,7 +253,11 @@ def test_an_exchange_that_nobody_feeds_is_ended(tall: Path) -> None:
 
 
 def test_the_time_of_a_stream(tall: Path) -> None:
-    with serving(tall, request__seconds=1) as server, ExitStack() as running, rf.connect(server.url) as client:
+    with (
+        serving(tall, request__seconds=1) as server,
+        ExitStack() as running,
+        rf.connect(server.url, retries=0) as client,
+    ):
         batches = iter(running.enter_context(client.collection("tall").read(bands=["B1"])))
         next(batches)
         assert wait_for(lambda: stats(server.url)["streams"] == 0, 10)
@@ -314,7 +330,7 @@ def forget_peak(server: ServerProcess) -> None:
 @pytest.fixture(scope="module")
 def server(tall: Path) -> Iterator[ServerProcess]:
     with serving(tall, request__chips=100_000) as server:
-        with rf.connect(server.url) as client:
+        with rf.connect(server.url, retries=0) as client:
             client.collection("tall").get_numpy(**SMALL)
         yield server
 

@@ -1,6 +1,8 @@
 """Connections that are closed from the server's side."""
 
+import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,14 @@ def test_the_other_end_sees_the_end(family: int, address: str) -> None:
             assert hang_up(shown)
             client.settimeout(5)
             assert client.recv(1) == b""
+
+
+def test_no_file_stays_open() -> None:
+    one, other = socket.socketpair()
+    with one, other, Path(os.devnull).open():
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        assert not hang_up("ipv4:127.0.0.1:1")
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 @pytest.mark.parametrize("peer", ["unix:", "", "ipv4:", "ipv4:127.0.0.1:x", "vsock:1:2"])

@@ -68,20 +68,29 @@ def without_traceback(error: fl.FlightError) -> Exception:
     return class_()
 
 
+def bug(request_id: str) -> ServiceError:
+    """What to tell instead of the exception that is handled now, which is logged in full.
+
+    The last line of defence, so it is for all that Python can raise: panics of Rust, for one, are no ``Exception``.
+    """
+    _log.exception("request %s failed", request_id)
+    return ServiceError(ErrorCode.INTERNAL, f"the server failed; its log says why under request {request_id}")
+
+
 @contextmanager
 def guard(context: fl.ServerCallContext, request_id: str) -> Iterator[None]:
     """Let nothing but Flight errors out, put the detail into the trailers too, and tell the tally of the call."""
     tally_of(context).answers(context)
     try:
         yield
-    except (fl.FlightError, GeneratorExit):
+    except GeneratorExit:
         raise
     except ServiceError as error:
         raise _told(context, error, request_id) from None
-    except Exception:  # noqa: BLE001 - the last line of defence: logged in full, told without a detail of the server
-        _log.exception("request %s failed", request_id)
-        bug = ServiceError(ErrorCode.INTERNAL, f"the server failed; its log says why under request {request_id}")
-        raise _told(context, bug, request_id) from None
+    except BaseException as error:
+        if isinstance(error, fl.FlightError) and (error.extra_info or context.is_cancelled()):
+            raise  # told already, or there is nobody to tell
+        raise _told(context, bug(request_id), request_id) from None
 
 
 def _told(context: fl.ServerCallContext, error: ServiceError, request_id: str) -> fl.FlightError:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow.flight as fl
 
 from rasterflight_server.errors import ServiceError
-from rasterflight_server.flight.boundary import flight_error
+from rasterflight_server.flight.boundary import bug, flight_error
 from rasterflight_server.flight.identity import credentials
 from rasterflight_server.flight.identity.gate import Gate
 from rasterflight_server.flight.identity.peers import address_of
@@ -95,10 +95,11 @@ class CallFactory(fl.ServerMiddlewareFactory):
             # Arrow shows the handshake itself nothing of the call.
             shaking = info.method == fl.FlightMethod.HANDSHAKE
             welcome = self._gate.welcome(authorization) if shaking else None
-        except ServiceError as error:
-            tally.failed(error.code)
+        except BaseException as error:  # noqa: BLE001 - see bug
+            told = error if isinstance(error, ServiceError) else bug(request_id)
+            tally.failed(told.code)
             self._observer.end(tally)
-            raise flight_error(error, request_id) from None
+            raise flight_error(told, request_id) from None
         return Call(request_id, self._gate, authorization, tally=tally, observer=self._observer, welcome=welcome)
 
 

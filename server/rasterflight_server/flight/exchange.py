@@ -15,6 +15,7 @@ from rasterflight_server.catalog import Collection
 from rasterflight_server.encode.pointstream import PointsStream
 from rasterflight_server.errors import RequestError
 from rasterflight_server.flight.admission import Place
+from rasterflight_server.flight.arriving import arriving
 from rasterflight_server.flight.running import Terms
 from rasterflight_server.flight.service import Service
 from rasterflight_server.plan.points import Points, check_bands
@@ -93,15 +94,10 @@ class PointsExchange:
 
 
 def _incoming(reader: fl.MetadataRecordBatchReader, terms: Terms) -> Iterator[pa.RecordBatch]:
-    while True:
+    terms.check()
+    for batch in arriving(reader, "points", terms.idle):
+        yield batch
         terms.check()
-        try:
-            with terms.idle():
-                batch = reader.read_chunk().data
-        except StopIteration:
-            return
-        if batch is not None:
-            yield batch
 
 
 def _coordinates(batch: pa.RecordBatch, name: str) -> npt.NDArray[np.float64]:

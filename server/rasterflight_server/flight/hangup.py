@@ -2,6 +2,7 @@
 
 import os
 import socket
+import stat
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
@@ -32,7 +33,10 @@ def hang_up(peer: str) -> bool:
 
 
 def _shut(number: int, wanted: tuple[str, int]) -> bool:
-    # Most are no sockets, some are gone by now.
+    # Most are no sockets, and would stay open as copies; some are gone by now.
+    with suppress(OSError):
+        if not stat.S_ISSOCK(os.fstat(number).st_mode):
+            return False
     with suppress(OSError), socket.socket(fileno=os.dup(number)) as found:
         if found.family not in (socket.AF_INET, socket.AF_INET6):
             return False

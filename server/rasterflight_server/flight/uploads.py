@@ -10,6 +10,7 @@ from rasterflight_protocol import ErrorCode
 from rasterflight_protocol.schemas import AREAS_KEY
 from rasterflight_protocol.v1.plan_pb2 import Upload as Answer
 from rasterflight_server.errors import RequestError, ServiceError
+from rasterflight_server.flight.arriving import arriving, readable
 from rasterflight_server.plan.uploads import Uploads
 from rasterflight_server.types.caller import Caller
 
@@ -75,22 +76,12 @@ def _check_path(descriptor: fl.FlightDescriptor) -> None:
 
 
 def _columns(reader: fl.MetadataRecordBatchReader) -> Iterator[pa.Array]:
-    """The column of each batch; what a caller sent is not believed before it was checked."""
-    try:
+    """The column of each batch."""
+    with readable(_COLUMN):
         _check_schema(reader.schema)
-        for chunk in reader:
-            if chunk.data is None:
-                continue
-            # Offsets may lead anywhere.
-            chunk.data.validate(full=True)
-            column = chunk.data.column(0)
-            yield column.storage if isinstance(column, pa.ExtensionArray) else column
-    except fl.FlightError:
-        raise  # the connection broke, or the caller gave up
-    except pa.ArrowException as error:
-        raise RequestError(
-            ErrorCode.BAD_REQUEST, "the stream cannot be read as Arrow", field=_COLUMN, hint=str(error).splitlines()[0]
-        ) from None
+    for batch in arriving(reader, _COLUMN):
+        column = batch.column(0)
+        yield column.storage if isinstance(column, pa.ExtensionArray) else column
 
 
 def _check_schema(schema: pa.Schema) -> None:

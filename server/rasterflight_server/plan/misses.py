@@ -81,13 +81,13 @@ def nearest_footprint(collection: Collection, among: Bits, areas: npt.NDArray[An
         nearest, measured = _nearest(collection, rows[part], tree)
         if measured < distance:
             row, distance = nearest, measured
-    record = collection.records(np.array([row]))
     west, south = bounds[:, :2].min(axis=0)
     east, north = bounds[:, 2:].max(axis=0)
-    return (
-        f"the nearest footprint is that of {record['id'][0].as_py()!r}, {distance:.3g}° away;"
-        f" they lie within {_box((west, south, east, north))} (lon/lat)"
-    )
+    extent = f"they lie within {_box((west, south, east, north))} (lon/lat)"
+    if row < 0:  # so far away that no distance can be measured
+        return extent
+    record = collection.records(np.array([row]))
+    return f"the nearest footprint is that of {record['id'][0].as_py()!r}, {distance:.3g}° away; {extent}"
 
 
 def _nearest(collection: Collection, rows: npt.NDArray[np.int64], tree: shapely.STRtree) -> tuple[int, float]:

@@ -45,7 +45,8 @@ class Polygons:
         _check_sizes(sizes, 2 * MAX_AREA_BYTES, field)
         values, vertices = tamed(values)
         allowance.check("vertices", vertices)
-        geometries = np.asarray(shapely.from_wkb(values, on_invalid="ignore"), dtype=object)
+        with np.errstate(invalid="ignore"):  # NaN in what is damaged
+            geometries = np.asarray(shapely.from_wkb(values, on_invalid="ignore"), dtype=object)
         kinds = shapely.get_type_id(geometries)
         finite = np.isfinite(shapely.bounds(geometries)).all(axis=1) & _all_finite(geometries)
         empty = shapely.is_empty(geometries)
