@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rasterflight_protocol import ErrorCode
+from rasterflight_server.errors import RequestError
 from rasterflight_server.types import Grid, Window
 from rasterflight_server.warp.footing import footing, from_source
 from rasterflight_server.warp.methods import NOT_SHRUNK, Resampling
@@ -24,6 +26,8 @@ _SMALLEST, _SMALL = 2, 100
 _HARDLY_FILLED = 0.5
 #: Scales of the two axes that differ by more tell of a source torn apart.
 _TORN = 100
+#: Parts of a target that are looked at, each for less than a millisecond. Where a small raster is spread over a billion pixels, GDAL cuts along its edges about as often.
+_MOST_LOOKS = 6_000
 #: Factors that are this near to a whole number are taken for it, and places.
 _NEARLY_WHOLE, _NEARLY_WHOLE_PLACE = 0.05, 1e-6
 
@@ -58,15 +62,25 @@ class Layout:
     memory_limit: float = MEMORY_LIMIT
 
     def chunks(self) -> list[Chunk]:
-        """The chunks of the whole target, from top to bottom, left to right."""
+        """The chunks of the whole target, from top to bottom, left to right.
+
+        Raises
+        ------
+        RequestError
+            LIMIT_EXCEEDED: there are too many.
+        """
         if 0 in (self.source.width, self.source.height, self.target.width, self.target.height):
             return []
         if self.transformer.whole_pixels:
             return [Chunk(self.target.window, self.source.window, (1.0, 1.0))]
         found: list[Chunk] = []
         pending = [self.target.window]
+        looks = 0
         while pending:
             window = pending.pop()
+            looks += 1
+            if looks > _MOST_LOOKS:
+                raise self._too_many()
             reach = self._reach(window)
             if reach is None:
                 continue
@@ -76,6 +90,15 @@ class Layout:
             else:
                 found.append(Chunk(window, source, self._scale(window, source, raw)))
         return sorted(found, key=lambda chunk: (chunk.target.row_off, chunk.target.col_off))
+
+    def _too_many(self) -> RequestError:
+        return RequestError(
+            ErrorCode.LIMIT_EXCEEDED,
+            f"a raster of {self.source.width} x {self.source.height} pixels would become one of {self.target.width} x "
+            f"{self.target.height} in too many pieces",
+            field="grid.resolution",
+            hint="take a coarser resolution, alike in x and y",
+        )
 
     def _reach(self, window: Window) -> tuple[Window, tuple[float, float], float] | None:
         """What of the source lies under a window of the target.
