@@ -207,10 +207,11 @@ def test_deep_statements_are_refused(connection, sql: str) -> None:
     assert refusal(connection, sql).code == "BAD_REQUEST"
 
 
-def test_wide_statements_are_answered(connection) -> None:
-    assert query(connection, f"SELECT {', '.join(map(str, range(2000)))}").num_columns == 2000
-    assert rows(connection, "SELECT 1 WHERE 1 IN (" + ", ".join(map(str, range(20000))) + ")") == [(1,)]
-    assert rows(connection, "SELECT 1 WHERE " + " OR ".join(f"1 = {n}" for n in range(2000))) == [(1,)]
+def test_wide_statements_are_answered(indexes: dict[str, Path]) -> None:
+    with ServerProcess({"ny": indexes["ny"]}) as server, connected(server.url) as connection:
+        assert query(connection, f"SELECT {', '.join(map(str, range(2000)))}").num_columns == 2000
+        assert rows(connection, "SELECT 1 WHERE 1 IN (" + ", ".join(map(str, range(20000))) + ")") == [(1,)]
+        assert rows(connection, "SELECT 1 WHERE " + " OR ".join(f"1 = {n}" for n in range(2000))) == [(1,)]
 
 
 def test_errors_tell_nothing_of_the_server(connection) -> None:

@@ -1,9 +1,10 @@
 """Presets, from the search of an archive's STAC API to a read: items of the archives' shape over small files."""
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
 from rasterflight_server.ingest import build_index, presets, update_index
 from support import archives
+from support.http_server import FileServer
 from support.server import ServerProcess, run_server_command
 from support.stac_api import StacApi
 
@@ -83,6 +85,12 @@ ARCHIVES = [
 ]
 
 
+@pytest.fixture
+def files(data: Path) -> Iterator[FileServer]:
+    with FileServer(data) as server:
+        yield server
+
+
 @pytest.mark.parametrize(("name", "file", "item", "known"), ARCHIVES, ids=[archive[0] for archive in ARCHIVES])
 def test_an_archive_is_searched_indexed_and_read(
     name: str,
@@ -90,16 +98,19 @@ def test_an_archive_is_searched_indexed_and_read(
     item: Callable[[Path], dict[str, Any]],
     known: tuple[str, str, float, float | None, float | None],
     data: Path,
+    files: FileServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     preset = presets.read_preset(name)
     assert preset.preset is not None
     found = item(data / file) | {"collection": preset.preset.collection}
+    # what a web server says may name no files here
+    found = json.loads(json.dumps(found).replace(data.as_uri(), files.url))
     with StacApi([found]) as api:
         here = replace(preset, preset=replace(preset.preset, api=api.url))
         monkeypatch.setattr(presets, "read_preset", lambda _: here)
-        report = build_index((), tmp_path / "i", "x", preset=name, search={"ids": [found["id"]]}, prefer="file")
+        report = build_index((), tmp_path / "i", "x", preset=name, search={"ids": [found["id"]]}, prefer="http")
         # An update asks the archive the same again.
         assert update_index(tmp_path / "i").unchanged == 1
     assert len(api.searches) == 2

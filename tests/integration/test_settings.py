@@ -67,7 +67,10 @@ def test_several_processes_have_the_settings_of_the_file(file: Path, tmp_path: P
     temporary = tmp_path / "t"
     temporary.mkdir()
     secret = "https://user:hush@127.0.0.1:1/keys"
-    file.write_text(file.read_text() + f'[access]\nanonymous = true\njwt.jwks = "{secret}"\n')
+    file.write_text(
+        file.read_text()
+        + f'[access]\nanonymous = true\njwt.jwks = "{secret}"\njwt.issuer = "https://issuer.example"\njwt.audience = "tests"\n'
+    )
     with serving(f"--settings={file}", "--workers=2", TMPDIR=str(temporary)) as (process, url):
         assert read_one(url) > 0
         assert (file.parent / "kept").is_dir()

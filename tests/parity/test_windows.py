@@ -8,7 +8,7 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.errors import WindowError
 from rasterio.features import geometry_window as rasterio_window
@@ -131,6 +131,7 @@ transforms = st.builds(lambda a, c, e, f: Affine(a, 0, c, 0, e, f), signed, offs
 half_pixels = st.integers(-10, 90).map(lambda value: value / 2) | st.floats(-5, 45)
 
 
+@settings(deadline=None)
 @given(transform=transforms, cols=st.tuples(half_pixels, half_pixels), rows=st.tuples(half_pixels, half_pixels))
 def test_any_grid(transform, cols, rows):
     x = [transform.c + transform.a * col for col in cols]

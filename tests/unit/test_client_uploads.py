@@ -189,7 +189,8 @@ def test_an_upload_counts_towards_the_timeout(
     given.clear()
     with suppress(RasterflightError):  # too late it is, but a fast server may still manage
         collection.read(areas(), bands=["red"], timeout=3).read_all()
-    assert given == [3, 1e-3]
+    # nothing is left once they are up, if there was enough for that
+    assert given in ([3], [3, 1e-3])
 
 
 def message(*boxes: tuple[float, float, float, float]) -> ReadRequest:

@@ -143,7 +143,7 @@ def ask(service: Service, request: ReadRequest) -> int:
     try:
         checked, collection = service.request(pack(request))
         if is_records(checked):
-            return sum(batch.num_rows for batch in RecordsStream(collection, checked).batches())
+            return sum(batch.num_rows for batch, _ in RecordsStream(collection, checked).batches(lambda: None))
         return sum(batch.num_rows for batch, _ in service.pixels(collection, checked).batches(lambda: None))
     except ServiceError as error:
         return -1 if error.code is not ErrorCode.INTERNAL else -2

@@ -123,7 +123,7 @@ def transform_points(coordinates: npt.NDArray[np.float64], source: str, target: 
 def _uses_file(text: str) -> bool:
     try:
         return uses_file(_crs(text).to_json_dict())
-    except CRSError:
+    except (CRSError, RecursionError):
         return False
 
 
