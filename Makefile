@@ -16,8 +16,8 @@ $(READY): pyproject.toml
 demo: $(READY)  ## Index the bundled scenes, serve them, read NDVI per borough, draw a picture
 	$(BIN)/python examples/borough_ndvi.py
 
-test: $(READY)  ## All tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## All tests, three files at a time: many wait more than they work
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: $(READY)  ## Style, and which package may import which
 	$(BIN)/ruff check .

@@ -74,7 +74,7 @@ def go(*arguments: object, folder: Path = MODULE, timeout: float = 600, **variab
     done = subprocess.run(
         ["go", *map(str, arguments)],
         cwd=folder,
-        env={**inherited, "GOTOOLCHAIN": "local", **variables},
+        env={**inherited, "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false", **variables},
         capture_output=True,
         text=True,
         timeout=timeout,
