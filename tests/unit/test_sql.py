@@ -266,7 +266,7 @@ def test_arguments_are_known_by_name() -> None:
 
 
 def test_errors_of_duckdb_are_told_without_what_is_about_the_server() -> None:
-    message = 'Binder Error: no "x" in /work/of/server\n\nLINE 1: SELECT x\n   ^'
+    message = 'Binder Error: no "x" in /srv/of/server\n\nLINE 1: SELECT x\n   ^'
     assert cleaned(message) == 'Binder Error: no "x" in ...'
     assert engine_error("OutOfMemoryException", "x", 1 << 20).code == ErrorCode.LIMIT_EXCEEDED
     assert engine_error("InternalException", "x", 1 << 20).code == ErrorCode.INTERNAL

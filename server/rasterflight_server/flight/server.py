@@ -1,19 +1,14 @@
 """The Flight server: RPCs in, streams out."""
 
-import json
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.flight as fl
 
-from rasterflight_protocol import ErrorCode, pack
-from rasterflight_protocol.v1.plan_pb2 import Plan, Progress
-from rasterflight_protocol.v1.read_pb2 import LAYOUT_RECORDS, ReadRequest
+from rasterflight_protocol import ErrorCode
+from rasterflight_protocol.v1.plan_pb2 import Progress
 from rasterflight_server.catalog import Collection
-from rasterflight_server.encode.layouts import plan_schema
-from rasterflight_server.encode.points import plan_schema as points_plan_schema
 from rasterflight_server.encode.records import RecordsStream
 from rasterflight_server.errors import RequestError
 from rasterflight_server.flight.actions import ACTIONS, actions_of, run_action
@@ -21,22 +16,15 @@ from rasterflight_server.flight.boundary import guard, without_traceback
 from rasterflight_server.flight.calls import CallFactory, account, caller, request_id
 from rasterflight_server.flight.entrance import Entrance
 from rasterflight_server.flight.exchange import PointsExchange
+from rasterflight_server.flight.infos import chips_info, collection_info, points_info, records_info, sql_info
 from rasterflight_server.flight.observe.observer import Observer
 from rasterflight_server.flight.observe.tally import tally_of
 from rasterflight_server.flight.running import Terms
-from rasterflight_server.flight.service import Service, is_outlines, is_records, shard_requests
-from rasterflight_server.flight.summary import summary
+from rasterflight_server.flight.service import Service, is_records
 from rasterflight_server.flight.uploads import receive_areas
-from rasterflight_server.plan.estimate import estimate, estimate_outlines, estimate_points
-from rasterflight_server.plan.planner import ReadPlan
-from rasterflight_server.plan.pointplan import PointPlan
 from rasterflight_server.plan.request import Request
 from rasterflight_server.sql.messages import is_sql
 from rasterflight_server.sql.service import ACTIONS as SQL_ACTIONS
-from rasterflight_server.sql.service import Planned
-
-#: How long a plan's tickets are promised to work; they go on working while the snapshot is served.
-_TICKET_LIFE = timedelta(hours=1)
 
 
 class FlightServer(fl.FlightServerBase):
@@ -62,9 +50,7 @@ class FlightServer(fl.FlightServerBase):
     def list_flights(self, context: fl.ServerCallContext, criteria: bytes) -> Iterator[fl.FlightInfo]:  # noqa: ARG002
         """All collections, as flights of their records."""
         with guard(context, request_id(context)):
-            infos = [
-                self._collection_info(collection) for collection in self.service.readable(caller(context)).values()
-            ]
+            infos = [collection_info(collection) for collection in self.service.readable(caller(context)).values()]
         return iter(infos)
 
     def get_flight_info(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
@@ -74,17 +60,17 @@ class FlightServer(fl.FlightServerBase):
             if descriptor.descriptor_type == fl.DescriptorType.PATH:
                 described = self.service.collection(_collection_name(descriptor), who)
                 tally_of(context).collection = described.name
-                return self._collection_info(described)
+                return collection_info(described)
             if is_sql(descriptor.command):
-                return _sql_info(self.service.sql.plan(descriptor.command, who, self._check(context)), descriptor)
+                return sql_info(self.service.sql.plan(descriptor.command, who, self._check(context)), descriptor)
             request, collection = self._asked(context, descriptor.command)
             _check_whole(request)
             if is_records(request):
-                info = self._records_info(collection, request, descriptor)
+                info = records_info(collection, request, descriptor)
             elif request.points is not None:
-                info = _points_info(collection, request, descriptor)
+                info = points_info(collection, request, descriptor)
             else:
-                info = _chips_info(self.service.planned(collection, request), descriptor)
+                info = chips_info(self.service.planned(collection, request), descriptor)
             tally_of(context).planned()
             return info
 
@@ -152,7 +138,7 @@ class FlightServer(fl.FlightServerBase):
                 writer,
                 caller=caller(context),
                 account=account(context),
-                check=self.service.streams.terms(context).check,
+                check=self._check(context),
             )
 
     def do_exchange(
@@ -211,38 +197,6 @@ class FlightServer(fl.FlightServerBase):
         tally_of(context).asks(ticket, collection.name, request.layout)
         return request, collection
 
-    def _collection_info(self, collection: Collection) -> fl.FlightInfo:
-        request = ReadRequest(collection=collection.name, layout=LAYOUT_RECORDS)
-        return fl.FlightInfo(
-            collection.records_schema,
-            fl.FlightDescriptor.for_path(collection.name),
-            [fl.FlightEndpoint(pack(request), [])],
-            total_records=collection.manifest.records,
-            total_bytes=-1,
-            ordered=True,
-            app_metadata=json.dumps(summary(collection)).encode(),
-        )
-
-    def _records_info(self, collection: Collection, request: Request, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
-        stream = RecordsStream(collection, request)
-        rows = len(stream.rows)
-        pinned = ReadRequest()
-        pinned.CopyFrom(request.message)
-        pinned.snapshot = collection.snapshot
-        return fl.FlightInfo(
-            stream.schema,
-            descriptor,
-            [_endpoint(pinned)],
-            total_records=rows,
-            total_bytes=-1,
-            ordered=True,
-            app_metadata=Plan(snapshot=collection.snapshot, records=rows, rows=rows).SerializeToString(),
-        )
-
-
-def _sql_info(planned: Planned, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
-    return fl.FlightInfo(planned.schema, descriptor, [fl.FlightEndpoint(planned.ticket, [])], -1, -1)
-
 
 def _without_progress(batches: Generator[pa.RecordBatch]) -> Generator[tuple[pa.RecordBatch, Progress]]:
     with closing(batches):
@@ -263,42 +217,6 @@ def _check_whole(request: Request) -> None:
 
 def _writing(request: Request) -> pa.ipc.IpcWriteOptions:
     return pa.ipc.IpcWriteOptions(compression=request.compression)
-
-
-def _chips_info(whole: ReadPlan, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
-    plan = whole.shard()
-    told = (estimate_outlines if is_outlines(plan.request) else estimate)(plan)
-    return fl.FlightInfo(
-        plan_schema(whole),
-        descriptor,
-        [_endpoint(message) for message in shard_requests(plan)],
-        total_records=told.rows,
-        total_bytes=told.bytes_to_receive,
-        ordered=True,
-        app_metadata=told.SerializeToString(),
-    )
-
-
-def _points_info(collection: Collection, request: Request, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
-    plan = PointPlan(collection, request)
-    told = estimate_points(plan)
-    pinned = ReadRequest()
-    pinned.CopyFrom(request.message)
-    pinned.snapshot = collection.snapshot
-    return fl.FlightInfo(
-        points_plan_schema(plan),
-        descriptor,
-        [_endpoint(pinned)],
-        total_records=told.rows,
-        total_bytes=told.bytes_to_receive,
-        ordered=True,
-        app_metadata=told.SerializeToString(),
-    )
-
-
-def _endpoint(message: ReadRequest) -> fl.FlightEndpoint:
-    expires = pa.scalar(datetime.now(UTC) + _TICKET_LIFE, pa.timestamp("ns", "UTC"))
-    return fl.FlightEndpoint(pack(message), [], expiration_time=expires)
 
 
 def _collection_name(descriptor: fl.FlightDescriptor) -> str:
