@@ -19,8 +19,8 @@ from rasterflight_server.flight.actions import run_action
 from rasterflight_server.flight.admission import Place
 from rasterflight_server.flight.boundary import error_detail
 from rasterflight_server.flight.exchange import PointsExchange
+from rasterflight_server.flight.infos import read_info
 from rasterflight_server.flight.running import Terms
-from rasterflight_server.flight.server import _check_whole, _chips_info, _points_info
 from rasterflight_server.flight.service import Service, is_records
 from rasterflight_server.flight.uploads import receive_areas
 from rasterflight_server.types.caller import ANONYMOUS
@@ -70,14 +70,7 @@ class Answers:
             self.service.collection(case.command.decode(errors="replace"))
             return
         request, collection = self.service.request(case.command)
-        _check_whole(request)
-        descriptor = fl.FlightDescriptor.for_command(case.command)
-        if is_records(request):
-            assert len(RecordsStream(collection, request).rows) >= 0
-        elif request.points is not None:
-            _points_info(collection, request, descriptor)
-        else:
-            _chips_info(self.service.planned(collection, request), descriptor)
+        read_info(self.service, collection, request, fl.FlightDescriptor.for_command(case.command))
 
     _getschema = _getflightinfo
 

@@ -6,14 +6,15 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.flight as fl
 
-from rasterflight_protocol import pack
+from rasterflight_protocol import ErrorCode, pack
 from rasterflight_protocol.v1.plan_pb2 import Plan
 from rasterflight_protocol.v1.read_pb2 import LAYOUT_RECORDS, ReadRequest
 from rasterflight_server.catalog import Collection
 from rasterflight_server.encode.layouts import plan_schema
 from rasterflight_server.encode.points import plan_schema as points_plan_schema
 from rasterflight_server.encode.records import RecordsStream
-from rasterflight_server.flight.service import is_outlines, shard_requests
+from rasterflight_server.errors import RequestError
+from rasterflight_server.flight.service import Service, is_outlines, is_records, shard_requests
 from rasterflight_server.flight.summary import summary
 from rasterflight_server.plan.estimate import estimate, estimate_outlines, estimate_points
 from rasterflight_server.plan.planner import ReadPlan
@@ -39,30 +40,45 @@ def collection_info(collection: Collection) -> fl.FlightInfo:
     )
 
 
-def records_info(collection: Collection, request: Request, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
-    """Rows of the index."""
+def read_info(
+    service: Service, collection: Collection, request: Request, descriptor: fl.FlightDescriptor
+) -> fl.FlightInfo:
+    """What a read streams, whatever its layout."""
+    if request.message.HasField("start"):
+        raise RequestError(
+            ErrorCode.BAD_REQUEST,
+            "start: a plan is that of a whole read",
+            field="start",
+            hint="leave it out, or ask for the rest of the rows by DoGet",
+        )
+    if is_records(request):
+        return _records_info(collection, request, descriptor)
+    if request.points is not None:
+        return _points_info(collection, request, descriptor)
+    return _chips_info(service.planned(collection, request), descriptor)
+
+
+def sql_info(planned: Planned, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
+    """Rows of a statement."""
+    return fl.FlightInfo(planned.schema, descriptor, [fl.FlightEndpoint(planned.ticket, [])], -1, -1)
+
+
+def _records_info(collection: Collection, request: Request, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
     stream = RecordsStream(collection, request)
     rows = len(stream.rows)
     told = Plan(snapshot=collection.snapshot, records=rows, rows=rows)
     return _planned(stream.schema, descriptor, [_pinned(collection, request)], told, total_bytes=-1)
 
 
-def points_info(collection: Collection, request: Request, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
-    """Values at points."""
+def _points_info(collection: Collection, request: Request, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
     plan = PointPlan(collection, request)
     return _planned(points_plan_schema(plan), descriptor, [_pinned(collection, request)], estimate_points(plan))
 
 
-def chips_info(whole: ReadPlan, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
-    """Pixels, or where they lie, in one or several endpoints."""
+def _chips_info(whole: ReadPlan, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
     plan = whole.shard()
     told = (estimate_outlines if is_outlines(plan.request) else estimate)(plan)
     return _planned(plan_schema(whole), descriptor, shard_requests(plan), told)
-
-
-def sql_info(planned: Planned, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
-    """Rows of a statement."""
-    return fl.FlightInfo(planned.schema, descriptor, [fl.FlightEndpoint(planned.ticket, [])], -1, -1)
 
 
 def _pinned(collection: Collection, request: Request) -> ReadRequest:

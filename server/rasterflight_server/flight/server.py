@@ -16,7 +16,7 @@ from rasterflight_server.flight.boundary import guard, without_traceback
 from rasterflight_server.flight.calls import CallFactory, account, caller, request_id
 from rasterflight_server.flight.entrance import Entrance
 from rasterflight_server.flight.exchange import PointsExchange
-from rasterflight_server.flight.infos import chips_info, collection_info, points_info, records_info, sql_info
+from rasterflight_server.flight.infos import collection_info, read_info, sql_info
 from rasterflight_server.flight.observe.observer import Observer
 from rasterflight_server.flight.observe.tally import tally_of
 from rasterflight_server.flight.running import Terms
@@ -64,13 +64,7 @@ class FlightServer(fl.FlightServerBase):
             if is_sql(descriptor.command):
                 return sql_info(self.service.sql.plan(descriptor.command, who, self._check(context)), descriptor)
             request, collection = self._asked(context, descriptor.command)
-            _check_whole(request)
-            if is_records(request):
-                info = records_info(collection, request, descriptor)
-            elif request.points is not None:
-                info = points_info(collection, request, descriptor)
-            else:
-                info = chips_info(self.service.planned(collection, request), descriptor)
+            info = read_info(self.service, collection, request, descriptor)
             tally_of(context).planned()
             return info
 
@@ -203,16 +197,6 @@ def _without_progress(batches: Generator[pa.RecordBatch]) -> Generator[tuple[pa.
         for batch in batches:
             yield batch, Progress()
             del batch
-
-
-def _check_whole(request: Request) -> None:
-    if request.message.HasField("start"):
-        raise RequestError(
-            ErrorCode.BAD_REQUEST,
-            "start: a plan is that of a whole read",
-            field="start",
-            hint="leave it out, or ask for the rest of the rows by DoGet",
-        )
 
 
 def _writing(request: Request) -> pa.ipc.IpcWriteOptions:
