@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pyarrow.flight as fl
@@ -16,6 +16,7 @@ import rasterflight as rf
 from support.observed import calls
 from support.server import ServerProcess, run_server_command
 from support.telemetry import wait_for
+from support.web import WebServer
 
 
 class Collector:
@@ -42,7 +43,7 @@ class Collector:
             def log_message(self, *args: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = WebServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
