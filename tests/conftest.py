@@ -1,5 +1,8 @@
 """What all tests share: the bundled data, indexes of it, and servers of these."""
 
+import fcntl
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,11 +34,19 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def indexes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Indexes of all bundled collections, built by the real command."""
-    root = tmp_path_factory.mktemp("indexes")
-    for name, folder in COLLECTIONS.items():
-        done = run_server_command("index", DATA / folder / "items.json", "--out", root / name, "--name", name)
-        assert done.returncode == 0, done.stderr
+    """Indexes of all bundled collections, built by the real command; once for all processes of a run, and for reading alone."""
+    run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent
+    root = run / "indexes"
+    with (run / "indexes.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not root.exists():
+            for name, folder in COLLECTIONS.items():
+                built = run / "indexes.part" / name
+                done = run_server_command("index", DATA / folder / "items.json", "--out", built, "--name", name)
+                assert done.returncode == 0, done.stderr
+            built.parent.rename(root)
     return {name: root / name for name in COLLECTIONS}
 
 
@@ -51,3 +62,11 @@ def server(request: pytest.FixtureRequest, indexes: dict[str, Path]) -> Iterator
 def client(server: ServerProcess) -> Iterator[rf.Client]:
     with rf.connect(server.url) as client:
         yield client
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C is heard, here and by what is started: a run in the background begins with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

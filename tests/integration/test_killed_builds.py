@@ -16,12 +16,11 @@ from support.http_server import FileServer
 from support.scenes import noise, write_items, write_scene
 from support.server import run_server_command
 
-#: Runs an update and kills itself at the n-th step that changes what is on disk.
-CHILD = """
+#: For each number on its input, forks a process that runs an update and kills itself at that step of those which change what is on disk.
+#: Prints how the process ended. What is imported is imported once.
+UPDATES = """
 import os, pathlib, shutil, signal, sys
 from rasterflight_server.ingest import update_index
-
-left = int(sys.argv[2])
 
 def deadly(function):
     def step(*args, **kwargs):
@@ -37,7 +36,13 @@ for name in ("rename", "replace", "mkdir", "unlink", "rmdir", "fsync"):
 for name in ("rename", "replace", "write_text"):
     setattr(pathlib.Path, name, deadly(getattr(pathlib.Path, name)))
 shutil.rmtree = deadly(shutil.rmtree)
-update_index(sys.argv[1])
+for line in sys.stdin:
+    left = int(line)
+    child = os.fork()
+    if not child:
+        update_index(sys.argv[1])
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
@@ -65,15 +70,22 @@ def index(tmp_path: Path) -> Path:
 
 def test_at_each_step(index: Path) -> None:
     outcomes = []
-    for step in range(1, 200):
-        done = subprocess.run([sys.executable, "-c", CHILD, str(index), str(step)], capture_output=True, check=False)
-        outcomes.append(ids(index))
-        assert outcomes[-1] in (["a", "b"], ["a", "b", "c"])
-        if done.returncode == 0:
-            break
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        if outcomes[-1] == ["a", "b", "c"]:
-            (index.parent / "files" / "c.tif").touch()
+    with subprocess.Popen(
+        [sys.executable, "-c", UPDATES, str(index)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as updates:
+        assert updates.stdin is not None
+        assert updates.stdout is not None
+        for step in range(1, 200):
+            updates.stdin.write(f"{step}\n")
+            updates.stdin.flush()
+            ended = int(updates.stdout.readline())
+            outcomes.append(ids(index))
+            assert outcomes[-1] in (["a", "b"], ["a", "b", "c"])
+            if ended == 0:
+                break
+            assert ended == -signal.SIGKILL
+            if outcomes[-1] == ["a", "b", "c"]:
+                (index.parent / "files" / "c.tif").touch()
     assert step > 20  # it was killed many times, before and after the new index was in place
     assert {len(found) for found in outcomes} == {2, 3}
     left = sorted(path.name for path in index.iterdir())
@@ -92,6 +104,7 @@ def test_at_any_time(index: Path) -> None:
     assert ids(index) == ["a", "b", "c"]
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_interrupted_and_resumed(tmp_path: Path) -> None:
     """Ctrl-C keeps the headers that were read; the next run says so, and does not read them again."""
     (tmp_path / "web").mkdir()

@@ -76,7 +76,8 @@ def test_stalled_readers(server: ServerProcess) -> None:
 
 def test_a_stated_size_is_kept_or_refused(server: ServerProcess) -> None:
     ticket = fl.Ticket(b'{"collection": "tall", "bands": ["B1"], "batchBytes": %d}' % (8 * MIB))
-    with ExitStack() as running, rf.connect(server.url) as client:
+    # A client that tries again would wait for as long as it is told, three times.
+    with ExitStack() as running, rf.connect(server.url, retries=0) as client:
         sizes = stall(server.url, 24, running, ticket)
         assert min(sizes) > 7.5 * MIB
         made = client.collection("tall")

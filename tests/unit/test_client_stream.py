@@ -141,6 +141,7 @@ def test_a_dropped_stream_ends_on_the_server(read):
     assert not [thread for thread in threading.enumerate() if thread.name == "rasterflight-read"]
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_is_heard_while_the_server_is_silent(read):
     hold = threading.Event()
     stream, answers = read(ONE, hold, ONE)
