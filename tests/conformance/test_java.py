@@ -1,13 +1,13 @@
 """Golden vectors, played by the client for Java: by the class ``io.rasterflight.conformance.Main``, in whichever module it is."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from conformance.others import ROOT, needs, play
 from support.server import ServerProcess
+from support.toolchains import maven
 
 CLIENT = ROOT / "client" / "java"
 _MAIN = "io.rasterflight.conformance.Main"
@@ -20,15 +20,7 @@ def test_java(vectors_server: ServerProcess, tmp_path: Path) -> None:
     module = CLIENT / source.relative_to(CLIENT).parts[0]
     listed = tmp_path / "classpath"
     goals = ["test-compile", "dependency:build-classpath", f"-Dmdep.outputFile={listed}", "-Dmdep.includeScope=test"]
-    done = subprocess.run(
-        ["mvn", "-B", "-ntp", "-pl", module.name, "-am", *goals],
-        cwd=CLIENT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-20_000:]
+    maven(CLIENT, "-pl", module.name, "-am", *goals)
     classes = [str(module / "target" / kind) for kind in ("classes", "test-classes")]
     path = os.pathsep.join([*classes, listed.read_text().strip()])
     # Arrow reaches into buffers of the JDK

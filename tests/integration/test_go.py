@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ from rasterflight_server.flight.identity.tokens import create_token
 from support.certificates import Authority
 from support.scenes import noise, write_items, write_scene
 from support.server import ServerProcess, run_server_command
+from support.toolchains import run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "client" / "go"
@@ -70,18 +70,8 @@ def encrypted(indexes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 
 def go(*arguments: object, folder: Path = MODULE, timeout: float = 600, **variables: str) -> str:
     """Run the Go command; gives what it prints."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RASTERFLIGHT_")}
-    done = subprocess.run(
-        ["go", *map(str, arguments)],
-        cwd=folder,
-        env={**inherited, "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false", **variables},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    environment = {"GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false", **variables}
+    return run_tool(["go", *map(str, arguments)], folder, timeout=timeout, environment=environment)
 
 
 def test_the_code_is_tidy() -> None:

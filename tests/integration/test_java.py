@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from rasterflight_server.flight.identity.tokens import create_token
 from support.certificates import Authority
 from support.scenes import noise, write_items, write_scene
 from support.server import ServerProcess, run_server_command
+from support.toolchains import maven
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ROOT / "client" / "java"
@@ -124,7 +124,7 @@ def test_its_own_tests(served: dict[str, Any], tmp_path: Path) -> None:
     assert {case.get("code") for case in cases} >= {None, "UNKNOWN_BAND", "NO_DATA"}
     facts = tmp_path / "facts.json"
     facts.write_text(json.dumps(served | {"cases": cases, "ndvi": ndvi}))
-    told = maven("test", f"-Drasterflight.test={facts}", f"-Drasterflight.url={served['url']}")
+    told = maven(PROJECT, "test", f"-Drasterflight.test={facts}", f"-Drasterflight.url={served['url']}")
     assert "Skipped: 0" in told
     assert "Skipped: 1" not in told
     for name in ("StreamTest", "ServerTest", "NdviPerPlotTest", "PageTest"):
@@ -150,19 +150,3 @@ def ndvi_of_boroughs(client: rf.Client) -> list[dict[str, Any]]:
             rows.append({"date": f"{chip.datetime:%Y-%m-%d}", "plot": name, "numbers": numbers})
     assert len(rows) > 20
     return rows
-
-
-def maven(*arguments: str) -> str:
-    """Run Maven on the project; gives what it prints."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RASTERFLIGHT_")}
-    done = subprocess.run(
-        ["mvn", "-B", "-ntp", *arguments],
-        cwd=PROJECT,
-        env=inherited,
-        capture_output=True,
-        text=True,
-        timeout=800,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
-    return done.stdout

@@ -1,0 +1,41 @@
+"""Maven and Go, which build the other clients; where they cannot fetch what that needs, a test is skipped, loudly."""
+
+import fcntl
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+#: What they say when a registry cannot be reached: Maven, Maven when it tried lately, Go.
+_UNREACHABLE = re.compile(r'Could not transfer .*|failed to transfer .*|Get "https://.*(?:dial tcp|connect|timeout).*')
+
+
+def maven(project: Path, *arguments: str, timeout: float = 800) -> str:
+    """Run Maven on a project, one process at a time since all build into the same folders; gives what it prints."""
+    folder = os.open(project, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        return run_tool(["mvn", "-B", "-ntp", *arguments], project, timeout=timeout)
+    finally:
+        os.close(folder)
+
+
+def run_tool(command: list[str], folder: Path, *, timeout: float, environment: Mapping[str, str] | None = None) -> str:
+    """Run what builds and tests a client, without the settings of ours that are in the environment; gives what it prints."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RASTERFLIGHT_")}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=inherited | dict(environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    if done.returncode and (found := _UNREACHABLE.search(done.stdout + done.stderr)):
+        pytest.skip(f"{command[0].upper()} CANNOT FETCH WHAT IT NEEDS, so this client is NOT TESTED: {found[0][:300]}")
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
+    return done.stdout
