@@ -68,6 +68,7 @@ def mutual(
         yield server
 
 
+@pytest.mark.parametrize("server", ["tcp"], indirect=True)
 def test_reads(encrypted: ServerProcess, authority: Authority, client: rf.Client) -> None:
     assert encrypted.url.startswith("grpc+tls://127.0.0.1:")
     with rf.connect(encrypted.url, tls_root_certs=authority.root) as own:

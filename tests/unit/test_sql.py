@@ -110,17 +110,22 @@ CONDITIONS = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
-@given(CONDITIONS)
-def test_scans_give_what_the_whole_table_would(where: str) -> None:
-    sql = "SELECT b1, record_id FROM {} WHERE " + where
+@pytest.fixture(scope="module")
+def both() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with ``t``, which is scanned, and ``whole``: a table of DuckDB's own, so that it is not filtered by Arrow."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("t", ServerTable("t", SCHEMA, FACTS, Asked()))
-        # A table of DuckDB's own: what is scanned is not filtered by Arrow.
         connection.register("arrow", pa.Table.from_batches(list(Asked()("", SCHEMA.names, None))))
         connection.execute("CREATE TABLE whole AS SELECT * FROM arrow")
-        assert connection.sql(sql.format("t")).fetchall() == connection.sql(sql.format("whole")).fetchall()
+        yield connection
+
+
+@settings(max_examples=200, deadline=None)
+@given(where=CONDITIONS)
+def test_scans_give_what_the_whole_table_would(both: duckdb.DuckDBPyConnection, where: str) -> None:
+    sql = "SELECT b1, record_id FROM {} WHERE " + where
+    assert both.sql(sql.format("t")).fetchall() == both.sql(sql.format("whole")).fetchall()
 
 
 def test_scans_without_columns_count_rows() -> None:
