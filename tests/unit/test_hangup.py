@@ -22,6 +22,19 @@ def test_the_other_end_sees_the_end(family: int, address: str) -> None:
             assert client.recv(1) == b""
 
 
+def test_a_connection_that_was_handed_on() -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind("")
+        listener.listen()
+        client.bind("\0rasterflight/192.0.2.1/a")
+        client.connect(listener.getsockname())
+        with listener.accept()[0]:
+            assert not hang_up("unix-abstract:rasterflight/192.0.2.1/b")
+            assert hang_up("unix-abstract:rasterflight/192.0.2.1%2Fa")
+            client.settimeout(5)
+            assert client.recv(1) == b""
+
+
 def test_no_file_stays_open() -> None:
     one, other = socket.socketpair()
     with one, other, Path(os.devnull).open():
@@ -30,6 +43,6 @@ def test_no_file_stays_open() -> None:
         assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-@pytest.mark.parametrize("peer", ["unix:", "", "ipv4:", "ipv4:127.0.0.1:x", "vsock:1:2"])
+@pytest.mark.parametrize("peer", ["unix:", "", "ipv4:", "ipv4:127.0.0.1:x", "vsock:1:2", "unix-abstract:"])
 def test_what_has_no_address_is_left(peer: str) -> None:
     assert not hang_up(peer)

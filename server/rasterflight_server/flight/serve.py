@@ -75,6 +75,7 @@ def serve(settings: Settings, runtime: Runtime = Runtime()) -> None:  # noqa: B0
         settings=settings,
         crew=runtime.crew,
         indexes=indexes,
+        readiness=readiness,
     )
     # What lives until the end is not to be looked through again and again: it takes longer than most plans.
     gc.collect()
@@ -97,7 +98,6 @@ def serve(settings: Settings, runtime: Runtime = Runtime()) -> None:  # noqa: B0
     if runtime.lifeline:
         threading.Thread(target=ending.on_end_of_input, daemon=True, name="lifeline").start()
     print(f"listening on {listen.at(server.port)}", flush=True)  # noqa: T201 - those who start the server wait for it
-    service.life.on_drain(readiness.drain)
     readiness.serve()
     ending.event.wait()
     _drain(server, service.life, ending.grace)

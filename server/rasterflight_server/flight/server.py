@@ -1,6 +1,6 @@
 """The Flight server: RPCs in, streams out."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 
 import pyarrow as pa
@@ -61,9 +61,10 @@ class FlightServer(fl.FlightServerBase):
                 described = self.service.collection(_collection_name(descriptor), who)
                 tally_of(context).collection = described.name
                 return collection_info(described)
+            terms = self.service.streams.terms(context)
             if is_sql(descriptor.command):
-                return sql_info(self.service.sql.plan(descriptor.command, who, self._check(context)), descriptor)
-            request, collection = self._asked(context, descriptor.command)
+                return sql_info(self.service.sql.plan(descriptor.command, who, terms.check), descriptor)
+            request, collection = self._asked(context, descriptor.command, terms)
             info = read_info(self.service, collection, request, descriptor)
             tally_of(context).planned()
             return info
@@ -81,17 +82,18 @@ class FlightServer(fl.FlightServerBase):
         with guard(context, call), self._life.running():
             if is_sql(ticket.ticket):
                 return self._sql_rows(context, ticket)
-            request, collection = self._asked(context, ticket.ticket)
+            terms = self.service.streams.terms(context)
+            request, collection = self._asked(context, ticket.ticket, terms)
             tally = tally_of(context)
             with tally.waiting():
-                entered = self.service.streams.enter(context, request)
+                entered = self.service.streams.enter(context, request, terms)
             with entered as running:
                 stream = (
                     RecordsStream(collection, request)
                     if is_records(request)
                     else self.service.pixels(collection, request, running.place, tally)
                 )
-                running.of(self._send(context, call, stream.batches(running.terms.check), running.terms))
+                running.of(self._send(context, call, stream.batches(terms.check), terms))
                 tally.planned()
                 tally.streams()
                 return fl.GeneratorStream(stream.schema, running, options=_writing(request))
@@ -102,7 +104,7 @@ class FlightServer(fl.FlightServerBase):
             tally_of(context).action = action.type if action.type in (*ACTIONS, *SQL_ACTIONS) else ""
             if action.type in SQL_ACTIONS:
                 body, who = action.body.to_pybytes(), caller(context)
-                return iter(self.service.sql.action(action.type, body, who, self._check(context)))
+                return iter(self.service.sql.action(action.type, body, who, self.service.streams.terms(context).check))
             return iter([run_action(self.service, action.type, action.body.to_pybytes(), caller(context))])
 
     def list_actions(self, context: fl.ServerCallContext) -> list[tuple[str, str]]:
@@ -132,7 +134,7 @@ class FlightServer(fl.FlightServerBase):
                 writer,
                 caller=caller(context),
                 account=account(context),
-                check=self._check(context),
+                check=self.service.streams.terms(context, sends=True).check,
             )
 
     def do_exchange(
@@ -145,15 +147,16 @@ class FlightServer(fl.FlightServerBase):
         """Take points, and give values; see ``PointsExchange``."""
         call = request_id(context)
         with guard(context, call):
-            request, collection = self._asked(context, descriptor.command or b"")
+            terms = self.service.streams.terms(context)
+            request, collection = self._asked(context, descriptor.command or b"", terms)
             tally = tally_of(context)
             with tally.waiting():
-                entered = self.service.streams.enter(context, request)
+                entered = self.service.streams.enter(context, request, terms)
             with closing(entered) as running:
                 exchange = PointsExchange(self.service, collection, request, running.place, tally)
                 writer.begin(exchange.schema, options=_writing(request))
-                batches = exchange.batches(reader, running.terms)
-                for batch, progress in running.of(self._send(context, call, batches, running.terms)):
+                batches = exchange.batches(reader, terms)
+                for batch, progress in running.of(self._send(context, call, batches, terms)):
                     writer.write_with_metadata(batch, progress)
 
     def _send(
@@ -174,20 +177,18 @@ class FlightServer(fl.FlightServerBase):
     def _sql_rows(self, context: fl.ServerCallContext, ticket: fl.Ticket) -> fl.FlightDataStream:
         who, tally = caller(context), tally_of(context)
         tally.layout = "sql"
+        terms = self.service.streams.terms(context)
         with tally.waiting():
-            entered = self.service.streams.enter(context, None)
+            entered = self.service.streams.enter(context, None, terms)
         with entered as running:
-            rows = self.service.sql.rows(ticket.ticket, who, running.terms.check, tally)
-            running.of(self._send(context, request_id(context), _without_progress(rows.batches), running.terms))
+            rows = self.service.sql.rows(ticket.ticket, who, terms.check, tally)
+            running.of(self._send(context, request_id(context), _without_progress(rows.batches), terms))
             tally.planned()
             tally.streams()
             return fl.GeneratorStream(rows.schema, running)
 
-    def _check(self, context: fl.ServerCallContext) -> Callable[[], None]:
-        return self.service.streams.terms(context).check
-
-    def _asked(self, context: fl.ServerCallContext, ticket: bytes) -> tuple[Request, Collection]:
-        request, collection = self.service.request(ticket, caller(context))
+    def _asked(self, context: fl.ServerCallContext, ticket: bytes, terms: Terms) -> tuple[Request, Collection]:
+        request, collection = self.service.request(ticket, caller(context), terms.check)
         tally_of(context).asks(ticket, collection.name, request.layout)
         return request, collection
 

@@ -32,7 +32,7 @@ class RequestLimits:
     """Bytes of pixels that would be sent."""
 
     seconds: float | None = None
-    """How long a stream may take."""
+    """How long a request may take: to be planned, and to be streamed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
