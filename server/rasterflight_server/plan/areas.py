@@ -17,7 +17,7 @@ from rasterflight_server.plan.bounds import vertex_bounds
 from rasterflight_server.plan.crs import LONLAT, in_degrees, parse_crs, transform_geometries
 from rasterflight_server.plan.limits import USUAL, Allowance
 from rasterflight_server.plan.polygons import Polygons
-from rasterflight_server.plan.uploads import FindUpload, no_uploads
+from rasterflight_server.plan.upload import FindUpload, no_uploads
 from rasterflight_server.types.lonlat import Box, crosses, lonlat_boxes
 
 #: Areas that are looked at in one go.
