@@ -34,7 +34,7 @@ class Renewal:
         named = (settings.certificate, settings.key, settings.client_ca) if listen.encrypted else ()
         self._files = [path for path in named if path is not None]
         # Before the processes read them: what comes after is noticed the next time.
-        self._taken = self._refused = self._digest()
+        self._seen = self._digest()
         self._told = threading.Event()
 
     def start(self) -> None:
@@ -55,15 +55,14 @@ class Renewal:
     def take(self) -> None:
         """Have what is in the files taken, if it is something else, and can be used."""
         found = self._digest()
-        if found in (self._taken, self._refused):
+        if found == self._seen:
             return
+        self._seen = found
         try:
             read_tls(self._settings, self._listen)
         except ConfigError as error:
-            self._refused = found
             _log.error("%s; the certificates from before hold on", error)
             return
-        self._taken = self._refused = found
         _log.info("the certificates have changed: the processes are started anew, one after the other")
         self._renew()
 

@@ -5,7 +5,8 @@ import secrets
 from typing import Any, Final
 from urllib.parse import unquote
 
-_FORWARDED: Final = "rasterflight/"
+#: How the names of connections begin that were handed on.
+FORWARDED: Final = "rasterflight/"
 #: Whoever has one address of IPv6 has all of its network.
 _IPV6_NETWORK: Final = 64
 
@@ -47,8 +48,8 @@ def told_peer(peer: str) -> str:
 def _forwarded_from(peer: str) -> str | None:
     """The address that a connection was handed on from, empty for a socket of this machine; None: it was not handed on."""
     kind, _, rest = unquote(peer).partition(":")
-    forwarded = kind == "unix-abstract" and rest.startswith(_FORWARDED)
-    return rest.removeprefix(_FORWARDED).partition("/")[0] if forwarded else None
+    forwarded = kind == "unix-abstract" and rest.startswith(FORWARDED)
+    return rest.removeprefix(FORWARDED).partition("/")[0] if forwarded else None
 
 
 def forwarded_name(peer: Any) -> str:
@@ -64,4 +65,4 @@ def forwarded_name(peer: Any) -> str:
     str
         An abstract address of the kernel, used once; it has no address of a socket of this machine.
     """
-    return f"\0{_FORWARDED}{peer[0] if isinstance(peer, tuple) else ''}/{secrets.token_hex(8)}"
+    return f"\0{FORWARDED}{peer[0] if isinstance(peer, tuple) else ''}/{secrets.token_hex(8)}"
