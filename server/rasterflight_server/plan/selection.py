@@ -49,9 +49,13 @@ def matching(collection: Collection, request: Request, bounds: Box | None = None
     """Find the records that match the filters; ``bounds`` and ``margin`` as ``Collection.select`` takes them."""
     hits = collection.select(request.filters, bounds, margin)
     for areas in request.filter_areas:
-        rows = [rows[np.unique(footprint)] for rows, footprint, _ in _matches(hits, areas, request)]
-        hits = _taken(hits, rows)
+        hits = meeting(hits, areas, request)
     return hits
+
+
+def meeting(hits: pa.Table, areas: Areas, request: Request) -> pa.Table:
+    """The records that intersect any of some areas of a request."""
+    return _taken(hits, [rows[np.unique(footprint)] for rows, footprint, _ in _matches(hits, areas, request)])
 
 
 def _joined(hits: pa.Table, areas: Areas, request: Request) -> Selection:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from rasterflight_server.settings.kinds import ByteSize, Time
+from rasterflight_server.settings.kinds import ByteSize, Positive, Time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +15,7 @@ class SqlSettings:
     memory: ByteSize = 512 << 20
     """Bytes of memory that one statement may take."""
 
-    threads: int = 2
+    threads: Positive = 2
     """Threads that one statement may use."""
 
     seconds: Time = 60.0
