@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import psutil
+import pyarrow as pa
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -213,15 +214,16 @@ def test_renewed_certificates(indexes: dict[str, Path], authority: Authority) ->
     ):
         assert shown(server) == before
         truth = client.collection("naip").get_numpy(windows=[(0, 0, 256, 256)], bands=["red"])
-        stream = client.collection("naip").read(windows=[(0, 0, 256, 256)] * 64, bands=["red"], batch_bytes=1 << 16)
-        batches = iter(stream)
-        rows = next(batches).num_rows
+        many = {"windows": [(0, 0, 256, 256)] * 64, "bands": ["red"], "batch_bytes": 1 << 16}
+        expected = client.collection("naip").read(**many).read_all()
+        batches = iter(client.collection("naip").read(**many))
+        received = [next(batches)]
         processes = {child.pid for child in psutil.Process(server.process.pid).children()}
         renewed = serial(authority.issue("renewed", "127.0.0.1"))
         server.process.send_signal(signal.SIGHUP)
         assert wait_for(lambda: shown(server) == renewed, 30)
-        rows += sum(batch.num_rows for batch in batches)
-        assert rows == 64
+        received.extend(batches)
+        assert pa.Table.from_batches(received).equals(expected)
         assert np.array_equal(client.collection("naip").get_numpy(windows=[(0, 0, 256, 256)], bands=["red"]), truth)
         assert wait_for(
             lambda: not processes & {child.pid for child in psutil.Process(server.process.pid).children()}, 60

@@ -57,8 +57,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Direct]:
 
 
 def boxes(count: int) -> Geometries:
-    one = BBox(minx=WEST + 100, miny=NORTH - 500, maxx=WEST + 500, maxy=NORTH - 100)
-    return Geometries(crs=UTM, bboxes=BBoxes(values=[one] * count))
+    values = [
+        BBox(minx=west, miny=NORTH - 500, maxx=west + 400, maxy=NORTH - 100)
+        for west in range(WEST, WEST + 7 * count, 7)
+    ]
+    return Geometries(crs=UTM, bboxes=BBoxes(values=values))
 
 
 def polygons(count: int) -> Geometries:
@@ -105,7 +108,7 @@ def test_warping_ends_between_blocks(files: Direct) -> None:
         ReadRequest(
             collection="files",
             bands=files.bands("r0"),
-            grid=GridOptions(target_crs="EPSG:3857", resolution=[2]),
+            grid=GridOptions(target_crs="EPSG:3857", resolution=[4]),
             on_error=ON_ERROR_SKIP,
         )
     )

@@ -166,7 +166,7 @@ class _Team:
         """Let all finish; a second signal ends them at once, and is the status."""
         self._ending.set()
         for worker in self._workers:
-            worker.signal(number)
+            worker.end(number)
         deadline = time.monotonic() + grace + _END_SECONDS
         while any(worker.running for worker in self._workers):
             try:
@@ -205,9 +205,9 @@ class _Worker:
         self._told = told
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        #: Is set when another process has taken the place of one that was told to end.
+        #: The process that was told to make room for another, and whether one has taken its place.
+        self._leaving: subprocess.Popen[bytes] | None = None
         self._renewed = threading.Event()
-        self._renewed.set()
 
     @property
     def running(self) -> bool:
@@ -238,7 +238,7 @@ class _Worker:
                 pipe.close()
             if self._ending.is_set():
                 return
-            if not self._renewed.is_set():
+            if self._leaving is process:
                 self._start_again()
                 self._renewed.set()
                 continue
@@ -262,10 +262,21 @@ class _Worker:
 
     def renew(self) -> None:
         """Let it finish what it does and end, and wait until another process has taken its place."""
-        self._renewed.clear()
-        self.signal(signal.SIGTERM)
+        with self._lock:
+            if self._ending.is_set() or not self.running:
+                return  # one that is started again later is new anyway
+            assert self._process is not None
+            self._renewed.clear()
+            self._leaving = self._process
+            self._process.send_signal(signal.SIGTERM)
         while not (self._renewed.wait(_LOOK_SECONDS) or self._ending.is_set()):
             continue
+
+    def end(self, number: int) -> None:
+        """Tell it to end, unless it was told before: a second signal would not let it finish."""
+        with self._lock:
+            if self._process is not None and self._process is not self._leaving:
+                self._process.send_signal(number)
 
     def signal(self, number: int) -> None:
         with self._lock:
