@@ -298,6 +298,11 @@ class TestTarget:
         assert error.message == "the index cannot be written to 'mine': it is a directory with other things in it"
         assert error.hint == "give a new or empty directory, or one that holds an index"
 
+    def test_here(self, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        message = refused(source, Path()).message
+        assert message == f"the index cannot be written to {tmp_path.name!r}: it is a directory with other things in it"
+
     def test_a_file(self, source: Path, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         assert refused(source, tmp_path / "file").message == "the index cannot be written to 'file': it is a file"

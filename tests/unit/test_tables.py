@@ -16,6 +16,7 @@ import shapely
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError, SourceError
 from rasterflight_server.ingest.columnmap import parse_map
+from rasterflight_server.ingest.find import SourceOptions, find_records
 from rasterflight_server.ingest.sources import Failure, RecordSource
 from rasterflight_server.ingest.tables import Query, read_table
 
@@ -311,3 +312,14 @@ class TestShapes:
         with pytest.raises(SourceError) as caught:
             list(read_table(tmp_path / "t.parquet", MAP))
         assert caught.value.code is ErrorCode.SOURCE_NOT_FOUND
+
+
+def test_tables_as_text_need_a_query(tmp_path: Path) -> None:
+    (tmp_path / "scenes.csv").write_text("scene,red_url\na,a.tif\n")
+    with pytest.raises(RequestError) as caught:
+        list(find_records([str(tmp_path / "scenes.csv")], SourceOptions(map=MAP)))
+    assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_REQUEST, "source")
+    assert str(caught.value) == "the source 'scenes.csv' is a table as text, which is not read as it is"
+    assert caught.value.hint == "a query reads it: --query \"FROM 'scenes.csv'\" --map id=scene,B04=red_url"
+    [record] = find(Query(f"FROM '{tmp_path / 'scenes.csv'}'"), {"id": "scene", "B04": "red_url"})
+    assert record.id == "a"

@@ -154,7 +154,7 @@ def _row(href: str, header: Header, profiles: Numbered[Profile]) -> dict[str, An
         "crs": grid.crs,
         "width": grid.width,
         "height": grid.height,
-        "transform": list(grid.transform[:6]),
+        "transform": grid.coefficients,
         "located": header.located,
         "tags": clean_text(header.tags),
         "tiles": [len(ranges.counts) for ranges in header.tiles],
