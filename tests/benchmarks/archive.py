@@ -29,7 +29,7 @@ def make_archive(folder: Path, records: int) -> Path:
     _write_files(folder, corners)
     place = rng.integers(0, len(corners), records)
     for number, at in enumerate(place.tolist()):
-        link = folder / _record_folder(number)
+        link = folder / record_folder(number)
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(f"../../{_place_folder(at)}")
     path = folder / "items.parquet"
@@ -37,7 +37,8 @@ def make_archive(folder: Path, records: int) -> Path:
     return path
 
 
-def _record_folder(number: int) -> str:
+def record_folder(number: int) -> str:
+    """Folder of the files of a record."""
     return f"records/{number // _FOLDERS:05}/{record_id(number)}"
 
 
@@ -108,7 +109,7 @@ def _items(corners: np.ndarray, first: int, rng: np.random.Generator) -> pa.Reco
 def _asset(band: str, numbers: range) -> pa.StructArray:
     count = len(numbers)
     columns = {
-        "href": pa.array([f"{_record_folder(number)}/{band}.tif" for number in numbers]),
+        "href": pa.array([f"{record_folder(number)}/{band}.tif" for number in numbers]),
         "type": pa.array([_TIFF] * count),
         "roles": pa.array([["data"]] * count),
         "eo:bands": pa.array([[{"name": band.upper(), "common_name": band}]] * count),

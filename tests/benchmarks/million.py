@@ -20,9 +20,11 @@ import pyarrow.parquet as pq
 import shapely
 
 import rasterflight as rf
-from benchmarks.archive import make_archive, record_id
+from benchmarks.archive import make_archive, record_folder, record_id
+from benchmarks.fileserver import FileServer, counts
 from benchmarks.service import plan_figures
-from rasterflight_server.ingest.headers import Task, read_files
+from rasterflight_server.ingest import build_index
+from rasterflight_server.ingest.headers import REMOTE_JOBS, Task, read_files
 from rasterflight_server.store import Stores
 
 #: Records of a source that joins.
@@ -30,6 +32,8 @@ _TODAY = 1_000
 #: Records of the source itself that are changed; and that are dropped, and added.
 _CHANGED, _MOVED = 400, 300
 _HEADERS = 5_000
+#: Files behind HTTP, and seconds before each answer.
+_WEB, _WAIT = 10_000, 0.03
 
 
 def main() -> None:
@@ -42,6 +46,7 @@ def main() -> None:
         make_archive(archive, options.records)
         print(f"archive made in {time.monotonic() - begun:.0f} s", flush=True)
     print(_headers(archive), flush=True)
+    _over_the_web(archive, options.out / "web")
     shutil.rmtree(index, ignore_errors=True)
     choice = f"--assets={options.assets}"
     _run("index", "index", items, f"--out={index}", "--name=many", choice)
@@ -76,6 +81,27 @@ def _headers(archive: Path) -> str:
     begun = time.process_time()
     read_files(tasks, Stores())
     return f"headers: {len(tasks) / (time.process_time() - begun):.0f} a second of a core"
+
+
+def _over_the_web(archive: Path, index: Path) -> None:
+    """Index files behind a server that waits before each answer."""
+    with FileServer(archive, wait=_WAIT) as files:
+        rows = pa.table(
+            {
+                "id": [record_id(number) for number in range(_WEB)],
+                "red": [f"{files.url}/{record_folder(number)}/red.tif" for number in range(_WEB)],
+            }
+        )
+        begun, cpu = time.monotonic(), time.process_time()
+        report = build_index(rows, index, "web", map={"id": "id", "red": "red"})
+        taken, cpu = time.monotonic() - begun, time.process_time() - cpu
+        asked = counts(files.url).requests
+    bound = _WEB * _WAIT / REMOTE_JOBS
+    print(
+        f"{report.assets} files over HTTP, {1000 * _WAIT:.0f} ms: {taken:.1f} s, {cpu:.0f} CPU s, {asked} requests;"
+        f" {taken / bound:.2f} of the bound by round trips",
+        flush=True,
+    )
 
 
 def _run(what: str, *arguments: Any) -> None:

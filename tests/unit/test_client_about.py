@@ -80,14 +80,11 @@ def test_describe(toy):
     assert plain.splitlines()[time + 1] == "             . #="
 
 
-def test_sizes_have_a_unit_only_where_all_records_share_it(toy):
-    collection, answers = toy
-    assert "red   uint16  10 m and 1 more" in collection.describe()
-    answers.collections[0] = FULL | {
-        "crs_counts": {"EPSG:32617": 12000, "EPSG:4326": 345},
-        "crs_units": {"EPSG:32617": "metre", "EPSG:4326": "degree"},
-    }
-    assert "red   uint16  10 and 1 more" in collection.describe()
+def test_sizes_have_a_unit_only_where_all_records_share_it():
+    units = {"EPSG:32617": "metre", "EPSG:4326": "degree"}
+    answers = Answers(collections=[FULL | {"crs_counts": dict.fromkeys(units, 7), "crs_units": units}])
+    with serving(answers) as url, rf.connect(url) as client:
+        assert "red   uint16  10 and 1 more " in client.collection("toy").describe()
 
 
 def test_repr(toy):

@@ -1,13 +1,14 @@
 """Processes that read the headers of local files: parsing them takes a core, and threads of one process share one."""
 
+import os
 import pickle
-import signal
-import struct
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import IO, Any, Final
+from multiprocessing.connection import Connection
+from typing import Any, Final
 
 import numpy as np
 from affine import Affine
@@ -15,9 +16,37 @@ from affine import Affine
 from rasterflight_server.ingest.header import Header
 from rasterflight_server.types import Grid, Profile, TileRanges
 
-_LENGTH: Final = struct.Struct("<Q")
+_MAIN: Final = f"from {__name__} import main; main()"
 
+#: From tasks to what came of them.
 Read = Callable[[Any], list[Any]]
+
+
+class _Process:
+    """One of the processes; started as a command, so that the program that indexes need not be one that can be imported."""
+
+    def __init__(self, setup: bytes) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-P", "-c", _MAIN, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C is for this process, which ends the other
+            )
+        self._connection: Connection[Any, Any] = Connection(ours.detach())
+        self._connection.send_bytes(setup)
+
+    def ask(self, message: bytes) -> bytes:
+        self._connection.send_bytes(message)
+        return self._connection.recv_bytes()
+
+    def close(self) -> None:
+        self._connection.close()
+        self._process.kill()
+        self._process.wait()
 
 
 class HeaderProcesses:
@@ -35,36 +64,25 @@ class HeaderProcesses:
         self._setup = pickle.dumps(setup)
         self._instead = instead
         self._own = threading.local()
-        self._started: list[subprocess.Popen[bytes]] = []
+        self._started: list[_Process] = []
         self._profiles: dict[bytes, Profile] = {}
 
     def read(self, tasks: Sequence[Any]) -> list[Any]:
         """What the function that reads gives for some tasks; called by any number of threads."""
-        process = getattr(self._own, "process", None)
+        process: _Process | None = getattr(self._own, "process", None)
         try:
             if process is None:
-                process = self._own.process = self._start()
-            _send(process.stdin, pickle.dumps(tasks))
-            answer = _receive(process.stdout)
-        except OSError:
-            answer = None
-        return self._instead(tasks) if answer is None else self._unpacked(answer)
-
-    def _start(self) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-c", f"from {__name__} import main; main()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        self._started.append(process)
-        _send(process.stdin, self._setup)
-        return process
+                process = self._own.process = _Process(self._setup)
+                self._started.append(process)
+            answer = process.ask(pickle.dumps(tasks))
+        except (OSError, EOFError):
+            return self._instead(tasks)
+        return self._unpacked(answer)
 
     def close(self) -> None:
         """End the processes; nobody may ask any more."""
         for process in self._started:
-            process.kill()
-            process.communicate()
+            process.close()
 
     def _unpacked(self, answer: bytes) -> list[Any]:
         """From what ``_packed`` made; profiles that are equal are one object."""
@@ -114,31 +132,13 @@ def _packed(outcomes: Sequence[Any]) -> bytes:
     return pickle.dumps((packed, blobs, *(column.tobytes() for column in places)))
 
 
-def _send(pipe: IO[bytes] | None, message: bytes) -> None:
-    assert pipe is not None
-    pipe.write(_LENGTH.pack(len(message)) + message)
-    pipe.flush()
-
-
-def _receive(pipe: IO[bytes] | None) -> bytes | None:
-    """The next message; None: there is none any more."""
-    assert pipe is not None
-    head = pipe.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        return None
-    [length] = _LENGTH.unpack(head)
-    message = pipe.read(length)
-    return message if len(message) == length else None
-
-
 def main() -> None:
-    """Read what the parent asks for, until it has no more."""
-    # Ctrl-C reaches all processes of a terminal; the parent ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asked, answers = sys.stdin.buffer, sys.stdout.buffer
-    setup = _receive(asked)
-    if setup is None:
-        return
-    read: Read = pickle.loads(setup)()  # noqa: S301, of the process that started this one
-    while (tasks := _receive(asked)) is not None:
-        _send(answers, _packed(read(pickle.loads(tasks))))  # noqa: S301
+    """Read what the other end of a socket asks for, until it closes it."""
+    connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
+    read: Read = pickle.loads(connection.recv_bytes())()  # noqa: S301, of the process that started this one
+    while True:
+        try:
+            tasks = pickle.loads(connection.recv_bytes())  # noqa: S301
+        except (EOFError, OSError):
+            return
+        connection.send_bytes(_packed(read(tasks)))
