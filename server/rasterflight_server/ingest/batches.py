@@ -72,7 +72,7 @@ def count_rows(location: str) -> int | None:
     if not files or not all(file.name.lower().endswith(_PARQUET) for file in files):
         return None
     try:
-        return sum(pq.read_metadata(file).num_rows for file in files)
+        return sum(int(pq.read_metadata(file).num_rows) for file in files)
     except (OSError, pa.ArrowException):  # reading will tell what is wrong
         return None
 
