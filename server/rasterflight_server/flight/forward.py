@@ -5,6 +5,7 @@ sees: bytes go from socket to socket inside the kernel (splice).
 """
 
 import contextlib
+import fcntl
 import os
 import socket
 import threading
@@ -15,8 +16,10 @@ from typing import Final
 
 from rasterflight_server.flight.identity.peers import forwarded_name
 
-#: Bytes that are moved at once: what a pipe holds by default. Larger pipes were not faster, and there is a limit to what all may hold.
+#: Bytes that are moved at once: what a pipe holds by default. Where they come in such pieces, it is made to hold all that waits in a socket, which
+#: takes a quarter of the calls; not before, since there is a limit to what all pipes may hold.
 _PIECE: Final = 1 << 16
+_LARGE_PIECE: Final = 1 << 18
 _BACKLOG: Final = 1024
 #: Seconds until a connection is taken again when one could not be.
 _PAUSE: Final = 0.1
@@ -120,10 +123,20 @@ def _pass(source: socket.socket, target: socket.socket) -> None:
 
 def _splice(source: int, target: int) -> None:
     taken, given = os.pipe()
+    piece = _PIECE
     try:
-        while left := os.splice(source, given, _PIECE):
+        while left := os.splice(source, given, piece):
+            if piece == _PIECE and left > _PIECE // 2:
+                piece = _enlarge(given)
             while left:
                 left -= os.splice(taken, target, left)
     finally:
         os.close(taken)
         os.close(given)
+
+
+def _enlarge(pipe: int) -> int:
+    """Make room in a pipe if that may be; the bytes that it holds then."""
+    with contextlib.suppress(OSError):
+        return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _LARGE_PIECE)
+    return _PIECE
