@@ -5,6 +5,7 @@ sees: bytes go from socket to socket inside the kernel (splice).
 """
 
 import contextlib
+import fcntl
 import os
 import select
 import socket
@@ -16,8 +17,10 @@ from typing import Final
 
 from rasterflight_server.flight.identity.peers import forwarded_name
 
-#: Bytes that are moved at once: what a pipe holds by default. Larger pipes were not faster, and there is a limit to what all may hold.
+#: Bytes that are moved at once: what a pipe holds by default. Where they come in such pieces, it is made to hold all that waits in a socket, which
+#: takes a quarter of the calls; not before, since there is a limit to what all pipes may hold.
 _PIECE: Final = 1 << 16
+_LARGE_PIECE: Final = 1 << 18
 _BACKLOG: Final = 1024
 #: Seconds until a connection is taken again when one could not be.
 _PAUSE: Final = 0.1
@@ -142,14 +145,24 @@ def _splice(source: socket.socket, target: socket.socket) -> None:
     waiting = select.poll()
     waiting.register(source, select.POLLIN)
     waiting.register(target, 0)
+    piece = _PIECE
     try:
         # Where nothing comes, it is the end of the other side that ends this.
         while any(number == source.fileno() for number, _ in waiting.poll()):
-            left = os.splice(source.fileno(), given, _PIECE)
+            left = os.splice(source.fileno(), given, piece)
             if not left:
                 return
+            if piece == _PIECE and left > _PIECE // 2:
+                piece = _enlarge(given)
             while left:
                 left -= os.splice(taken, target.fileno(), left)
     finally:
         os.close(taken)
         os.close(given)
+
+
+def _enlarge(pipe: int) -> int:
+    """Make room in a pipe if that may be; the bytes that it holds then."""
+    with contextlib.suppress(OSError):
+        return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _LARGE_PIECE)
+    return _PIECE
