@@ -125,12 +125,19 @@ type noted struct {
 		Trailer() metadata.MD
 	}
 	url string
-	err error
+	// hasBegun: a message came.
+	hasBegun bool
+	err      error
 }
 
 func (n *noted) Recv() (*flight.FlightData, error) {
 	data, err := n.call.Recv()
-	if err != nil && err != io.EOF {
+	switch {
+	case err == nil:
+		n.hasBegun = true
+	case err != io.EOF && n.hasBegun:
+		n.err = lost(err, n.call.Trailer(), n.url)
+	case err != io.EOF:
 		n.err = translate(err, n.call.Trailer(), n.url)
 	}
 	return data, err

@@ -3,8 +3,10 @@ package rasterflight_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -85,6 +87,26 @@ func TestReadsOverConnectionsThatAreCut(t *testing.T) {
 	sameRows(t, "cut", rowsOf(t, stream), want)
 	if done, total := stream.Progress(); done != total || stream.Rows() < 2 {
 		t.Error(done, total, stream.Rows())
+	}
+}
+
+func TestWithoutTriesALossIsTold(t *testing.T) {
+	reach(t, "RASTERFLIGHT_TEST_CUT_URL")
+	client, err := rf.Connect(context.Background(), os.Getenv("RASTERFLIGHT_TEST_CUT_URL"), rf.WithRetries(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	made, err := client.Collection(context.Background(), "made")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream := read(t, made, wholeRecords)
+	for stream.Next() {
+	}
+	var told *rf.Error
+	if !errors.As(stream.Err(), &told) || !strings.HasPrefix(told.Message, "the connection to "+client.URL()+" was lost") || !told.Retryable {
+		t.Error(stream.Err())
 	}
 }
 
