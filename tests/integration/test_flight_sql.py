@@ -380,9 +380,11 @@ def test_errors_say_what_and_where(connection) -> None:
 def test_errors_are_told_whatever_their_bytes_look_like(url: str) -> None:
     # in this the driver would find a status of gRPC, of another code than that which came, and say so
     request_id = "b+" + "x" * 43
-    with connected(url, **{"adbc.flight.sql.rpc.call_header.x-request-id": request_id}) as connection:
-        with pytest.raises(Error, match=r"\[COLLECTION_NOT_FOUND\] there is no table 'nyy'") as caught:
-            query(connection, "SELECT * FROM nyy")
+    with (
+        connected(url, **{"adbc.flight.sql.rpc.call_header.x-request-id": request_id}) as connection,
+        pytest.raises(Error, match=r"\[COLLECTION_NOT_FOUND\] there is no table 'nyy'") as caught,
+    ):
+        query(connection, "SELECT * FROM nyy")
     assert "mismatch" not in str(caught.value)
     assert detail(caught.value).request_id == request_id
 

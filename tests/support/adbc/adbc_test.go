@@ -288,7 +288,7 @@ func TestDatabaseSQL(t *testing.T) {
 	defer statement.Close()
 	var day time.Time
 	var pixels int64
-	if err := statement.QueryRow(area).Scan(&day, &pixels); err != nil || day.Format(time.DateOnly) != "2018-04-05" || pixels != 184 {
+	if err := statement.QueryRow(area).Scan(&day, &pixels); err != nil || day.Format(time.DateOnly) != "2018-04-05" || pixels != 220 {
 		t.Error(day, pixels, err)
 	}
 }
