@@ -1,6 +1,5 @@
 """Flight SQL through the ADBC driver for Go, which is a module of its own; without Go these tests are skipped, and say so."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 from rasterflight_server.flight.identity.tokens import create_token
 from support.scenes import write_items, write_scene
 from support.server import ServerProcess, run_server_command
+from support.toolchains import run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "tests" / "support" / "adbc"
@@ -37,12 +37,8 @@ def served(indexes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
 
 def go(*arguments: str, folder: Path = MODULE, **variables: str) -> str:
     """Run the Go command; gives what it prints."""
-    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false", **variables}
-    done = subprocess.run(
-        ["go", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=800, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    environment = {"GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false", **variables}
+    return run_tool(["go", *arguments], folder, timeout=800, environment=environment)
 
 
 def test_the_driver(served: str, indexes: dict[str, Path], tmp_path: Path) -> None:
