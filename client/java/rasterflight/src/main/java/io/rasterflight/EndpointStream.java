@@ -15,7 +15,6 @@ import org.apache.arrow.vector.types.pojo.Schema;
 final class EndpointStream implements AutoCloseable {
   private final Connection connection;
   private final Timeout timeout;
-  private final Schema schema;
   // Counted down when nobody wants the rows any more.
   private final CountDownLatch stopped;
   private final SentRequest sent;
@@ -26,13 +25,13 @@ final class EndpointStream implements AutoCloseable {
   // cancel() looks at it, from any thread.
   private volatile FlightStream call;
   private boolean hasRows;
+  // Of the first call; those that go on must have the same.
+  private Schema schema;
   private Progress progress = Progress.getDefaultInstance();
 
-  EndpointStream(
-      Connection connection, Endpoint endpoint, Schema schema, SentRequest sent, Timeout timeout, CountDownLatch stopped) {
+  EndpointStream(Connection connection, Endpoint endpoint, SentRequest sent, Timeout timeout, CountDownLatch stopped) {
     this.connection = connection;
     this.timeout = timeout;
-    this.schema = schema;
     this.sent = sent;
     this.stopped = stopped;
     ticket = endpoint.ticket();
@@ -93,8 +92,10 @@ final class EndpointStream implements AutoCloseable {
   }
 
   private void note() {
-    if (!call.getSchema().getFields().equals(schema.getFields())) {
-      throw Failures.protocol(connection.url, "rows have another schema than was planned", null);
+    if (schema == null) {
+      schema = call.getSchema();
+    } else if (!call.getSchema().equals(schema)) {
+      throw Failures.protocol(connection.url, "the rows go on with another schema after the read broke off", null);
     }
     retries = connection.retries(timeout, stopped); // tries are counted anew with each answer
     hasRows = true;

@@ -4,7 +4,6 @@ import java.util.Deque;
 import java.util.Iterator;
 import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.CountDownLatch;
-import org.apache.arrow.vector.types.pojo.Schema;
 
 /**
  * The endpoints of a read, one after the other for the caller, some at a time on the way: Flight takes a few batches ahead from each
@@ -12,7 +11,6 @@ import org.apache.arrow.vector.types.pojo.Schema;
  */
 final class EndpointStreams implements AutoCloseable {
   private final Connection connection;
-  private final Schema schema;
   private final SentRequest sent;
   private final Timeout timeout;
   private final Iterator<Endpoint> ahead;
@@ -23,7 +21,6 @@ final class EndpointStreams implements AutoCloseable {
     this.connection = connection;
     this.sent = sent;
     this.timeout = timeout;
-    schema = plan.schema();
     ahead = plan.endpoints().iterator();
     fill();
   }
@@ -55,7 +52,7 @@ final class EndpointStreams implements AutoCloseable {
 
   private void fill() {
     while (ahead.hasNext() && open.size() < connection.options.maxConcurrent) {
-      EndpointStream one = new EndpointStream(connection, ahead.next(), schema, sent, timeout, stopped);
+      EndpointStream one = new EndpointStream(connection, ahead.next(), sent, timeout, stopped);
       open.add(one);
       one.start();
     }
