@@ -4,7 +4,8 @@ import fcntl
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,20 @@ import pytest
 _UNREACHABLE = re.compile(r'Could not transfer .*|failed to transfer .*|Get "https://.*(?:dial tcp|connect|timeout).*')
 
 
-def maven(project: Path, *arguments: str, timeout: float = 800) -> str:
-    """Run Maven on a project, one process at a time since all build into the same folders; gives what it prints."""
+@contextmanager
+def alone(project: Path) -> Iterator[None]:
+    """One process at a time builds a project and uses what it built: all build into the same folders."""
     folder = os.open(project, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        return run_tool(["mvn", "-B", "-ntp", *arguments], project, timeout=timeout)
+        yield
     finally:
         os.close(folder)
+
+
+def maven(project: Path, *arguments: str) -> str:
+    """Run Maven on a project; gives what it prints."""
+    return run_tool(["mvn", "-B", "-ntp", *arguments], project, timeout=800)
 
 
 def run_tool(command: list[str], folder: Path, *, timeout: float, environment: Mapping[str, str] | None = None) -> str:
