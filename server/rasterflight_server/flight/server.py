@@ -13,9 +13,10 @@ from rasterflight_server.encode.records import RecordsStream
 from rasterflight_server.errors import RequestError
 from rasterflight_server.flight.actions import ACTIONS, actions_of, run_action
 from rasterflight_server.flight.boundary import guard, without_traceback
-from rasterflight_server.flight.calls import CallFactory, account, caller, request_id
+from rasterflight_server.flight.calls import CallFactory, account, caller, offer, request_id
 from rasterflight_server.flight.entrance import Entrance
 from rasterflight_server.flight.exchange import PointsExchange
+from rasterflight_server.flight.handover import Handover
 from rasterflight_server.flight.infos import collection_info, read_info, sql_info
 from rasterflight_server.flight.observe.observer import Observer
 from rasterflight_server.flight.observe.tally import tally_of
@@ -164,10 +165,12 @@ class FlightServer(fl.FlightServerBase):
         terms: Terms,
     ) -> Generator[tuple[pa.RecordBatch, pa.Buffer]]:
         tally = tally_of(context)
-        with guard(context, call), self._life.running(), tally.streaming(), closing(batches):
+        handover = Handover(offer(context), context.peer())
+        with guard(context, call), self._life.running(), tally.streaming(), closing(batches), handover:
             for batch, progress in batches:
                 terms.check()
                 tally.sent(batch)
+                batch = handover.give(batch, progress, terms)  # noqa: PLW2901
                 yield batch, pa.py_buffer(progress.SerializeToString())
                 del batch
 
