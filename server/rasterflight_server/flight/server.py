@@ -92,7 +92,8 @@ class FlightServer(fl.FlightServerBase):
                     if is_records(request)
                     else self.service.pixels(collection, request, running.place, tally)
                 )
-                running.of(self._send(context, call, stream.batches(running.terms.check), running.terms))
+                batches = stream.batches(running.terms.check)
+                running.of(self._send(context, call, batches, running.terms, _offer(context, request)))
                 tally.planned()
                 tally.streams()
                 return fl.GeneratorStream(stream.schema, running, options=_writing(request))
@@ -154,7 +155,8 @@ class FlightServer(fl.FlightServerBase):
                 exchange = PointsExchange(self.service, collection, request, running.place, tally)
                 writer.begin(exchange.schema, options=_writing(request))
                 batches = exchange.batches(reader, running.terms)
-                for batch, progress in running.of(self._send(context, call, batches, running.terms)):
+                sent = self._send(context, call, batches, running.terms, _offer(context, request))
+                for batch, progress in running.of(sent):
                     writer.write_with_metadata(batch, progress)
 
     def _send(
@@ -163,9 +165,10 @@ class FlightServer(fl.FlightServerBase):
         call: str,
         batches: Generator[tuple[pa.RecordBatch, Progress]],
         terms: Terms,
+        memory: str = "",
     ) -> Generator[tuple[pa.RecordBatch, pa.Buffer]]:
         tally = tally_of(context)
-        handover = Handover(offer(context), context.peer())
+        handover = Handover(memory, context.peer())
         with guard(context, call), self._life.running(), tally.streaming(), closing(batches), handover:
             for batch, progress in batches:
                 terms.check()
@@ -200,6 +203,11 @@ def _without_progress(batches: Generator[pa.RecordBatch]) -> Generator[tuple[pa.
         for batch in batches:
             yield batch, Progress()
             del batch
+
+
+def _offer(context: fl.ServerCallContext, request: Request) -> str:
+    """Memory for batches; none for those that are to be compressed."""
+    return offer(context) if request.compression is None else ""
 
 
 def _writing(request: Request) -> pa.ipc.IpcWriteOptions:
