@@ -70,7 +70,9 @@ def read(made: rf.Collection, what: str) -> pa.Table:
         return made.to_dataset(bands=["B1"]).to_table(columns=["row", "B1"])
     if what == "polars":
         return made.scan_polars(bands=["B1"]).select("row", "B1").collect().to_arrow()
-    return made.read(bands=["B1"], **{"chips": {}, "masked": {"masked": True}, "pixels": {"layout": "pixels"}}[what]).read_all()
+    return made.read(
+        bands=["B1"], **{"chips": {}, "masked": {"masked": True}, "pixels": {"layout": "pixels"}}[what]
+    ).read_all()
 
 
 @pytest.mark.parametrize("what", ["chips", "masked", "pixels", "points", "dataset", "polars"])
@@ -179,7 +181,12 @@ def test_another_user_gets_bytes(server: ServerProcess, tmp_path: Path) -> None:
         "print(sum(b.num_rows for b in rf.connect(sys.argv[1]).collection('made').read(bands=['B1'])))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", reading, server.url], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
+        [sys.executable, "-c", reading, server.url],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 0

@@ -126,6 +126,18 @@ def test_no_more_waits_than_there_are_slots(memory: Memory) -> None:
             handover.give(rows(), Progress(), terms)
 
 
+def test_large_schemas_and_columns_that_need_more_than_the_batch(memory: Memory) -> None:
+    wide = rows().replace_schema_metadata({"k": "v" * (3 << 20)})
+    words = pa.array([f"word {number}" for number in range(50_000)])
+    coded = pa.record_batch({"code": words.dictionary_encode()})
+    for batch in (wide, coded):
+        with Handover(offer_of(memory), UNIX) as handover:
+            progress = Progress()
+            sent = handover.give(batch, progress, forever())
+            taken = memory.take(progress.handover) if progress.HasField("handover") else sent
+            assert taken.equals(batch, check_metadata=True)
+
+
 def test_small_and_huge_batches_go_over_the_socket(memory: Memory) -> None:
     with Handover(offer_of(memory), UNIX) as handover:
         for batch in (rows(count=LEAST_BYTES // 4), rows(count=SLOT_BYTES // 2)):

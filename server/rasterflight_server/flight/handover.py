@@ -18,8 +18,8 @@ from rasterflight_server.flight.running import Terms
 
 #: Smaller batches are as fast on the socket.
 LEAST_BYTES: Final = 100 << 10
-#: For the schema that goes with a batch.
-_SCHEMA_BYTES: Final = 1 << 20
+#: What ends a stream of Arrow IPC, and room to align what is in it.
+_END_BYTES: Final = 64
 _OFFER: Final = re.compile(r"([1-9]\d{0,9})/(\d{1,9})/([0-9a-f]{32})", re.ASCII)
 #: A slot is looked at again after these seconds, at first and at the most.
 _PAUSES: Final = (0.0002, 0.02)
@@ -30,7 +30,7 @@ class Handover:
 
     It is a ``memfd`` that he made: it has no path, and is gone when both ends are. That he is the user of this process and on its machine he
     shows by the name of it, which nobody else can know: the kernel lets this process look at his descriptors, and there it is. What is not as it
-    should be is no error: batches are sent as ever.
+    should be is no error: batches are sent as ever. It is in use while the context is entered.
 
     Parameters
     ----------
@@ -40,11 +40,14 @@ class Handover:
         Where the call comes from, as gRPC says it.
     """
 
-    def __init__(self, offer: str, peer: str) -> None:
-        self._file = _opened(offer) if peer.startswith("unix:") else None
-        self._memory: npt.NDArray[np.uint8] | None = None if self._file is None else _mapped(self._file)
+    def __init__(self, offer: str = "", peer: str = "") -> None:
+        self._offer = offer if peer.startswith("unix:") else ""
+        self._file: int | None = None
+        self._memory: npt.NDArray[np.uint8] | None = None
         #: Bytes of each slot that are there.
         self._there = [0] * SLOTS
+        #: Bytes that go with each batch; 0: not known yet.
+        self._besides = 0
 
     def give(self, batch: pa.RecordBatch, progress: Progress, terms: Terms) -> pa.RecordBatch:
         """Put a batch into the memory, once there is a slot for it, and say so in its progress.
@@ -54,19 +57,35 @@ class Handover:
         pyarrow.RecordBatch
             What is to be sent: one without rows; or the batch, if it is small, or there is no memory.
         """
-        size = pa.ipc.get_record_batch_size(batch) + _SCHEMA_BYTES
-        if self._memory is None or not LEAST_BYTES + _SCHEMA_BYTES <= size <= SLOT_BYTES:
+        if self._memory is None or batch.nbytes < LEAST_BYTES:
+            return batch
+        self._besides = self._besides or len(batch.schema.serialize()) + _END_BYTES
+        size = pa.ipc.get_record_batch_size(batch) + self._besides
+        if size > SLOT_BYTES:
             return batch
         slot = self._free(self._memory[:SLOTS], terms)
-        begin = slot_begin(slot)
-        if not self._has(slot, size):
+        try:
+            progress.handover.length = self._write(batch, slot, size)
+        except OSError:  # memory is short
+            progress.ClearField("handover")
             return batch
+        progress.handover.slot = slot
+        self._memory[slot] = 1
+        return batch.slice(0, 0)
+
+    def _write(self, batch: pa.RecordBatch, slot: int, size: int) -> int:
+        """Write a batch with its schema; returns the bytes that this took, ``size`` at the most."""
+        assert self._file is not None
+        assert self._memory is not None
+        begin = slot_begin(slot)
+        if size > self._there[slot]:
+            # Writing to pages that cannot be had would end this process.
+            os.posix_fallocate(self._file, begin, size)
+            self._there[slot] = size
         sink = pa.FixedSizeBufferWriter(pa.py_buffer(self._memory[begin : begin + size]))
         with pa.ipc.new_stream(sink, batch.schema) as writer:
             writer.write_batch(batch)
-        progress.handover.slot, progress.handover.length = slot, sink.tell()
-        self._memory[slot] = 1
-        return batch.slice(0, 0)
+        return int(sink.tell())
 
     def _free(self, waits: npt.NDArray[np.uint8], terms: Terms) -> int:
         """The first slot in which nothing waits: its pages are warm."""
@@ -80,18 +99,9 @@ class Handover:
                     pause, slot = min(2 * pause, longest), int(waits.argmin())
         return slot
 
-    def _has(self, slot: int, size: int) -> bool:
-        """Whether there is memory: writing to pages that cannot be had would end this process."""
-        if size > self._there[slot]:
-            assert self._file is not None
-            try:
-                os.posix_fallocate(self._file, slot_begin(slot), size)
-            except OSError:
-                return False
-            self._there[slot] = size
-        return True
-
     def __enter__(self) -> Self:
+        self._file = _opened(self._offer)
+        self._memory = None if self._file is None else _mapped(self._file)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -93,7 +93,7 @@ class FlightServer(fl.FlightServerBase):
                     else self.service.pixels(collection, request, running.place, tally)
                 )
                 batches = stream.batches(running.terms.check)
-                running.of(self._send(context, call, batches, running.terms, _offer(context, request)))
+                running.of(self._send(context, call, batches, running.terms, _handover(context, request)))
                 tally.planned()
                 tally.streams()
                 return fl.GeneratorStream(stream.schema, running, options=_writing(request))
@@ -155,7 +155,7 @@ class FlightServer(fl.FlightServerBase):
                 exchange = PointsExchange(self.service, collection, request, running.place, tally)
                 writer.begin(exchange.schema, options=_writing(request))
                 batches = exchange.batches(reader, running.terms)
-                sent = self._send(context, call, batches, running.terms, _offer(context, request))
+                sent = self._send(context, call, batches, running.terms, _handover(context, request))
                 for batch, progress in running.of(sent):
                     writer.write_with_metadata(batch, progress)
 
@@ -165,10 +165,9 @@ class FlightServer(fl.FlightServerBase):
         call: str,
         batches: Generator[tuple[pa.RecordBatch, Progress]],
         terms: Terms,
-        memory: str = "",
+        handover: Handover,
     ) -> Generator[tuple[pa.RecordBatch, pa.Buffer]]:
         tally = tally_of(context)
-        handover = Handover(memory, context.peer())
         with guard(context, call), self._life.running(), tally.streaming(), closing(batches), handover:
             for batch, progress in batches:
                 terms.check()
@@ -184,7 +183,8 @@ class FlightServer(fl.FlightServerBase):
             entered = self.service.streams.enter(context, None)
         with entered as running:
             rows = self.service.sql.rows(ticket.ticket, who, running.terms.check, tally)
-            running.of(self._send(context, request_id(context), _without_progress(rows.batches), running.terms))
+            batches = _without_progress(rows.batches)
+            running.of(self._send(context, request_id(context), batches, running.terms, Handover()))
             tally.planned()
             tally.streams()
             return fl.GeneratorStream(rows.schema, running)
@@ -205,9 +205,9 @@ def _without_progress(batches: Generator[pa.RecordBatch]) -> Generator[tuple[pa.
             del batch
 
 
-def _offer(context: fl.ServerCallContext, request: Request) -> str:
-    """Memory for batches; none for those that are to be compressed."""
-    return offer(context) if request.compression is None else ""
+def _handover(context: fl.ServerCallContext, request: Request) -> Handover:
+    """Memory for batches; what is to be compressed is sent."""
+    return Handover("" if request.compression else offer(context), context.peer())
 
 
 def _writing(request: Request) -> pa.ipc.IpcWriteOptions:
