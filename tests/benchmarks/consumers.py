@@ -108,11 +108,11 @@ def _sent(run: Callable[[], Any]) -> Callable[[], Any]:
 
     def without() -> Any:
         make = _handover.Memory.make
-        _handover.Memory.make = lambda _url: None  # type: ignore[assignment, method-assign]
+        _handover.Memory.make = lambda _url: None
         try:
             return run()
         finally:
-            _handover.Memory.make = make  # type: ignore[method-assign]
+            _handover.Memory.make = make
 
     return without
 

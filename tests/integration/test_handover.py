@@ -49,7 +49,7 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     take = _handover.Memory.take
 
     def counting(memory: _handover.Memory, where: object) -> pa.RecordBatch:
-        batch = take(memory, where)  # type: ignore[arg-type]
+        batch = take(memory, where)
         lengths.append(batch.nbytes)
         return batch
 
@@ -67,9 +67,9 @@ def read(made: rf.Collection, what: str) -> pa.Table:
         spots = np.random.default_rng(3).uniform((500_000, 5_690_000), (510_000, 5_700_000), (20_000, 2))
         return made.read_points(spots, bands=["B1"], geometry_crs="EPSG:32631").read_all()
     if what == "dataset":
-        return made.to_dataset(bands=["B1"]).to_table(columns=["row", "B1"])
+        return made.to_dataset(bands=["B1"], layout="pixels").to_table(columns=["row", "B1"])
     if what == "polars":
-        return made.scan_polars(bands=["B1"]).select("row", "B1").collect().to_arrow()
+        return made.scan_polars(bands=["B1"], layout="pixels").select("row", "B1").collect().to_arrow()
     return made.read(
         bands=["B1"], **{"chips": {}, "masked": {"masked": True}, "pixels": {"layout": "pixels"}}[what]
     ).read_all()
@@ -118,7 +118,7 @@ def test_what_is_to_be_compressed_is(server: ServerProcess, handed: list[int]) -
     assert handed == []
 
 
-@pytest.mark.parametrize("offer", [b"1/3/" + b"0" * 32, b"../../etc/passwd", b"\xff\xfe", b"9" * 5000])
+@pytest.mark.parametrize("offer", [b"1/3/" + b"0" * 32, b"../../etc/passwd", b"9" * 5000])
 def test_offers_of_nothing_get_bytes(server: ServerProcess, offer: bytes) -> None:
     with fl.connect(server.url) as client:
         options = fl.FlightCallOptions(headers=[(b"rasterflight-handover", offer)])

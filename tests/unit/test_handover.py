@@ -60,6 +60,10 @@ def given(offer: str, peer: str = UNIX) -> bool:
     return False
 
 
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def made(name: str = memory_name(NONCE), *, size: int = MEMORY_BYTES, seals: int = fcntl.F_SEAL_SHRINK) -> int:
     file = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(file, size)
@@ -210,9 +214,9 @@ def test_what_cannot_be_had_goes_over_the_socket(memory: Memory, monkeypatch: py
 
 
 def test_nothing_stays_open(memory: Memory) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     assert given(offer_of(memory))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
 
 
 def test_without_such_memory_none_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,10 +226,10 @@ def test_without_such_memory_none_is_offered(monkeypatch: pytest.MonkeyPatch) ->
     def none(*_: int) -> None:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     monkeypatch.setattr(_handover.mmap, "mmap", none)
     assert Memory.make("grpc+unix:///s") is None
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
     monkeypatch.delattr(os, "memfd_create")
     assert Memory.make("grpc+unix:///s") is None
 
