@@ -80,25 +80,27 @@ def descriptor() -> Iterator[list[int]]:
         os.close(file)
 
 
-def test_batches_come_as_they_were_given(memory: Memory) -> None:
+@pytest.mark.parametrize("lent", [False, True])
+def test_batches_come_as_they_were_given(memory: Memory, lent: bool) -> None:
     with Handover(offer_of(memory), UNIX) as handover:
         for value in range(3 * SLOTS):
             progress, batch = Progress(bytes_done=5), rows(value)
             assert handover.give(batch, progress, forever()).schema.equals(batch.schema, check_metadata=True)
-            taken = memory.take(progress.handover)
+            taken = memory.take(progress.handover, lent=lent)
             taken.validate(full=True)
             assert taken.equals(batch, check_metadata=True)
             assert (progress.handover.slot, progress.bytes_done) == (0, 5)  # always the same pages
             del taken
 
 
-def test_batches_that_are_kept_do_not_stop_the_stream_and_do_not_change(memory: Memory) -> None:
+@pytest.mark.parametrize("lent", [False, True])
+def test_batches_that_are_kept_do_not_stop_the_stream_and_do_not_change(memory: Memory, lent: bool) -> None:
     with Handover(offer_of(memory), UNIX) as handover:
         kept = []
         for value in range(5 * SLOTS):
             progress = Progress()
             handover.give(rows(value), progress, Terms(lambda: False, 5))
-            kept.append(memory.take(progress.handover))
+            kept.append(memory.take(progress.handover, lent=lent))
     del memory, handover
     gc.collect()
     assert [batch.equals(rows(value), check_metadata=True) for value, batch in enumerate(kept)] == [True] * 5 * SLOTS
@@ -120,10 +122,10 @@ def test_no_more_waits_than_there_are_slots(memory: Memory) -> None:
         assert giving.is_alive()
         assert terms.idle_since is not None  # so that it counts as a stream that nobody reads
         assert not late.HasField("handover")
-        memory.take(waiting[2].handover)
+        memory.take(waiting[2].handover, lent=True)
         giving.join(5)
         assert late.handover.slot == 2
-        assert memory.take(late.handover).equals(rows(9))
+        assert memory.take(late.handover, lent=True).equals(rows(9))
         handover.give(rows(), Progress(), terms)
         terms.ended = ServiceError(ErrorCode.DEADLINE, "nothing was read")
         with pytest.raises(ServiceError, match="nothing was read"):
@@ -138,7 +140,7 @@ def test_large_schemas_and_columns_that_need_more_than_the_batch(memory: Memory)
         with Handover(offer_of(memory), UNIX) as handover:
             progress = Progress()
             sent = handover.give(batch, progress, forever())
-            taken = memory.take(progress.handover) if progress.HasField("handover") else sent
+            taken = memory.take(progress.handover, lent=True) if progress.HasField("handover") else sent
             assert taken.equals(batch, check_metadata=True)
 
 
@@ -237,7 +239,7 @@ def test_without_such_memory_none_is_offered(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("where", [(-1, 5), (SLOTS, 5), (0, 0), (0, SLOT_BYTES + 1)])
 def test_a_server_cannot_lead_beyond_the_memory(memory: Memory, where: tuple[int, int]) -> None:
     with pytest.raises(ProtocolError, match="where it has no memory"):
-        memory.take(Where(slot=where[0], length=where[1]))
+        memory.take(Where(slot=where[0], length=where[1]), lent=True)
 
 
 def test_slots_lie_in_the_memory_one_after_the_other() -> None:

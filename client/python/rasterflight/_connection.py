@@ -138,13 +138,13 @@ class Connection:
         Parameters
         ----------
         aligned
-            Batches lie at addresses that suit every reader, which may take a copy of each.
+            Batches lie at addresses that suit every reader, and may be kept, which may take a copy of each.
         """
         memory = Memory.make(self.url)
         with translated(self.url):
             options = self._options(timeout, aligned=aligned, memory=memory)
             reader = self._flight.do_get(flight.Ticket(pack(request)), options)
-        return reader if memory is None else Receiving(reader, memory)
+        return reader if memory is None else Receiving(reader, memory, lent=not aligned)
 
     def exchange(self, request: ReadRequest, timeout: float | None) -> tuple[Any, Any]:
         """Start an exchange: a FlightStreamWriter and something like a FlightStreamReader."""

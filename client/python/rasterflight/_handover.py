@@ -15,7 +15,7 @@ from rasterflight.errors import ProtocolError
 from rasterflight_protocol.handover import HANDOVER_HEADER, MEMORY_BYTES, SLOT_BYTES, SLOTS, memory_name, slot_begin
 from rasterflight_protocol.v1.plan_pb2 import Handover, Progress
 
-#: Slots that batches may keep; the others are for those to come.
+#: Slots that are lent at a time; the others are for batches to come.
 _MOST_LENT: Final = SLOTS - 2
 
 
@@ -64,8 +64,13 @@ class Memory:
         except OSError:
             return None
 
-    def take(self, where: Handover) -> pa.RecordBatch:
-        """Take a batch: as it lies there, or a copy if others are kept already.
+    def take(self, where: Handover, *, lent: bool) -> pa.RecordBatch:
+        """Take a batch.
+
+        Parameters
+        ----------
+        lent
+            It may stay where it is, since it is soon let go; a copy is made all the same if it is not.
 
         Raises
         ------
@@ -77,10 +82,11 @@ class Memory:
         begin = slot_begin(where.slot)
         rows = self._memory[begin : begin + where.length]
         loan = _Loan(self._memory, where.slot, self._lent)
-        if len(self._lent) > _MOST_LENT:
-            buffer = pa.py_buffer(rows.copy())
-        else:
+        if lent and len(self._lent) <= _MOST_LENT:
             buffer = pa.foreign_buffer(rows.ctypes.data, len(rows), loan)
+        else:
+            buffer = pa.allocate_buffer(len(rows))
+            np.frombuffer(buffer, np.uint8)[:] = rows
         del loan
         return pa.ipc.open_stream(buffer).read_next_batch()
 
@@ -92,19 +98,22 @@ class _Loan:
         self._memory = memory
         self._slot = slot
         self._lent = lent
+        self._process = os.getpid()
         lent.add(slot)
 
     def __del__(self) -> None:
-        self._lent.discard(self._slot)
-        self._memory[self._slot] = 0
+        if os.getpid() == self._process:  # in a fork, it is not the last one
+            self._lent.discard(self._slot)
+            self._memory[self._slot] = 0
 
 
 class Receiving:
-    """Reads like the FlightStreamReader of a call; batches come from it, or out of memory."""
+    """Reads like the FlightStreamReader of a call; batches come from it, or out of memory, see `Memory.take`."""
 
-    def __init__(self, reader: Any, memory: Memory) -> None:
+    def __init__(self, reader: Any, memory: Memory, *, lent: bool = False) -> None:
         self._reader = reader
         self._memory = memory
+        self._lent = lent
 
     @property
     def schema(self) -> pa.Schema:
@@ -119,7 +128,7 @@ class Receiving:
             with suppress(DecodeError):  # of another server
                 progress.ParseFromString(chunk.app_metadata.to_pybytes())
         if progress.HasField("handover"):
-            return Chunk(self._memory.take(progress.handover), chunk.app_metadata)
+            return Chunk(self._memory.take(progress.handover, lent=self._lent), chunk.app_metadata)
         return chunk
 
     def cancel(self) -> None:
