@@ -70,7 +70,7 @@ class Memory:
         Parameters
         ----------
         lent
-            It may stay where it is, since it is soon let go; a copy is made all the same if it is not.
+            It is let go before long, and may stay where it is.
 
         Raises
         ------
