@@ -112,7 +112,7 @@ class Receiving:
 
     def __init__(self, reader: Any, memory: Memory, *, lent: bool = False) -> None:
         self._reader = reader
-        self._memory = memory
+        self._memory: Memory | None = memory
         self._lent = lent
 
     @property
@@ -122,12 +122,17 @@ class Receiving:
 
     def read_chunk(self) -> Any:
         """Waits for the next rows; StopIteration: there are no more."""
-        chunk = self._reader.read_chunk()
+        try:
+            chunk = self._reader.read_chunk()
+        except BaseException:
+            # The call is over; who keeps the error keeps this object.
+            self._memory = None
+            raise
         progress = Progress()
         if chunk.app_metadata is not None:
             with suppress(DecodeError):  # of another server
                 progress.ParseFromString(chunk.app_metadata.to_pybytes())
-        if progress.HasField("handover"):
+        if self._memory is not None and progress.HasField("handover"):
             return Chunk(self._memory.take(progress.handover, lent=self._lent), chunk.app_metadata)
         return chunk
 
