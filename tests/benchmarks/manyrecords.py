@@ -28,10 +28,10 @@ from rasterflight_server.catalog.profiles import dump_profiles
 from rasterflight_server.types import BandMeta, Level, Profile
 
 BANDS = ("red", "green", "blue", "nir")
-_SIDE, _TILE, _PIXEL = 5490, 512, 5.0
-_TILES = (-(-_SIDE // _TILE)) ** 2
-_SPAN = _SIDE * _PIXEL
-_CRS = "EPSG:32631"
+SIDE, TILE, PIXEL = 5490, 512, 5.0
+_TILES = (-(-SIDE // TILE)) ** 2
+_SPAN = SIDE * PIXEL
+CRS_NAME = "EPSG:32631"
 _SNAPSHOT = "0" * 16
 _ROW_GROUP = 10_000
 #: Records of one place; all lie within five years.
@@ -51,46 +51,56 @@ def write_index(out: Path, records: int) -> np.ndarray:
     folder = out / _SNAPSHOT
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    # as dense as a million records in one zone, however many there are
-    north = min(1.0, records / 1e6) * 7e6 + _SPAN
-    places = rng.uniform((200_000, _SPAN), (800_000 - _SPAN, north + _SPAN), (records // DATES, 2))
+    places = spread(rng, records)
     corners = places[rng.integers(0, len(places), records)] // 60 * 60
-    outlines = _outlines(corners)
-    order = np.argsort(gpd.GeoSeries(outlines).hilbert_distance(), kind="stable")
-    corners, outlines = corners[order], outlines[order]
-    bounds = shapely.bounds(outlines)
-    _write_records(folder / RECORDS, outlines, bounds, rng)
+    footprints = outlines(corners)
+    order = np.argsort(gpd.GeoSeries(footprints).hilbert_distance(), kind="stable")
+    corners, footprints = corners[order], footprints[order]
+    bounds = shapely.bounds(footprints)
+    _write_records(folder / RECORDS, footprints, bounds, rng)
     _write_assets(folder / ASSETS, corners)
     _write_tiles(folder / TILES, records * len(BANDS), rng)
     level = Level(
-        width=_SIDE, height=_SIDE, tile_width=_TILE, tile_height=_TILE, dtype="uint16", big_endian=False,
+        width=SIDE, height=SIDE, tile_width=TILE, tile_height=TILE, dtype="uint16", big_endian=False,
         compression=8, predictor=2, photometric=1, samples=1, planar_separate=False,
     )  # fmt: skip
     (folder / PROFILES).write_text(dump_profiles([Profile((level,), (BandMeta(),), "0")]))
     (out / MANIFEST).write_text(_manifest(records, bounds).to_json())
-    return shapely.get_coordinates(shapely.centroid(outlines[rng.integers(0, records, 500)]))
+    return shapely.get_coordinates(shapely.centroid(footprints[rng.integers(0, records, 500)]))
 
 
-def _outlines(corners: np.ndarray) -> np.ndarray:
+def spread(rng: np.random.Generator, records: int) -> np.ndarray:
+    """Upper left corners of the places of so many records: as dense as those of a million in one zone, however many there are."""
+    north = min(1.0, records / 1e6) * 7e6 + _SPAN
+    return rng.uniform((200_000, _SPAN), (800_000 - _SPAN, north + _SPAN), (max(records // DATES, 1), 2))
+
+
+def dates(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Moments within five years."""
+    return _START + rng.integers(0, _SECONDS, count) * np.timedelta64(1_000_000, "us")
+
+
+def outlines(corners: np.ndarray) -> np.ndarray:
+    """Outlines, in lon/lat, of the rasters that begin at some corners."""
     west, north = corners.T
     x = np.stack([west, west + _SPAN, west + _SPAN, west, west], axis=1)
     y = np.stack([north, north, north - _SPAN, north - _SPAN, north], axis=1)
-    lon, lat = Transformer.from_crs(_CRS, "OGC:CRS84", always_xy=True).transform(x, y)
+    lon, lat = Transformer.from_crs(CRS_NAME, "OGC:CRS84", always_xy=True).transform(x, y)
     return shapely.polygons(np.stack([lon, lat], axis=2))
 
 
-def _write_records(path: Path, outlines: np.ndarray, bounds: np.ndarray, rng: np.random.Generator) -> None:
-    count = len(outlines)
-    when = _START + rng.integers(0, _SECONDS, count) * np.timedelta64(1_000_000, "us")
+def _write_records(path: Path, footprints: np.ndarray, bounds: np.ndarray, rng: np.random.Generator) -> None:
+    count = len(footprints)
+    when = dates(rng, count)
     cloud = pa.array(rng.uniform(0, 100, count))
     platform = pa.array(rng.choice(["sentinel-2a", "sentinel-2b"], count))
     schema = records_schema([pa.field("eo:cloud_cover", cloud.type), pa.field("platform", platform.type)])
     columns: list[Any] = [
         pa.array([f"record-{number:09}" for number in range(count)]),
         pa.array(when).cast(pa.timestamp("us", "UTC")),
-        pa.array(shapely.to_wkb(outlines), pa.binary()),
+        pa.array(shapely.to_wkb(footprints), pa.binary()),
         pa.StructArray.from_arrays([pa.array(side) for side in bounds.T], fields=list(schema.field("bbox").type)),
-        pa.array([_CRS]).take(pa.array(np.zeros(count, np.int64))),
+        pa.array([CRS_NAME]).take(pa.array(np.zeros(count, np.int64))),
         cloud,
         platform,
     ]
@@ -98,15 +108,15 @@ def _write_records(path: Path, outlines: np.ndarray, bounds: np.ndarray, rng: np
 
 
 def _write_assets(path: Path, corners: np.ndarray) -> None:
-    transform = {"a": _PIXEL, "b": 0.0, "d": 0.0, "e": -_PIXEL}
+    transform = {"a": PIXEL, "b": 0.0, "d": 0.0, "e": -PIXEL}
     constant = {
         "size": 20_000_000,
         "mtime_ns": None,
         "etag": "x",
         "profile": 0,
         "crs": 0,
-        "width": _SIDE,
-        "height": _SIDE,
+        "width": SIDE,
+        "height": SIDE,
     }
     constant |= {f"transform_{name}": value for name, value in transform.items()} | {"tags": None}
     with pa.ipc.new_file(str(path), ASSETS_SCHEMA) as writer:
@@ -146,7 +156,7 @@ def _write_tiles(path: Path, rows: int, rng: np.random.Generator) -> None:
 
 
 def _manifest(records: int, bounds: np.ndarray) -> Manifest:
-    crs = CRS.from_user_input(_CRS)
+    crs = CRS.from_user_input(CRS_NAME)
     return Manifest(
         name="many",
         snapshot=_SNAPSHOT,
@@ -156,7 +166,7 @@ def _manifest(records: int, bounds: np.ndarray) -> Manifest:
         records=records,
         bands=tuple(BandEntry(band, (), (Candidate(slot, 0),), ("uint16",), ("0",)) for slot, band in enumerate(BANDS)),
         slots=tuple(Slot(band, (band,)) for band in BANDS),
-        crs=(CrsEntry(_CRS, crs.to_wkt(), crs.to_json_dict()),),
+        crs=(CrsEntry(CRS_NAME, crs.to_wkt(), crs.to_json_dict()),),
         extent=(*bounds[:, :2].min(0).tolist(), *bounds[:, 2:].max(0).tolist()),
         time_range=("2019-01-01T00:00:00Z", "2024-01-01T00:00:00Z"),
     )

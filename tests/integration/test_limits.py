@@ -47,10 +47,10 @@ def tall(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def serving(tall: Path, **limits: object) -> Iterator[ServerProcess]:
+def serving(tall: Path, workers: int = 1, **limits: object) -> Iterator[ServerProcess]:
     options = [f"--set=limits.{key.replace('__', '.')}={value}" for key, value in limits.items()]
     # Without a cache of tiles, what memory there is belongs to streams.
-    with ServerProcess({"tall": tall}, grace=0, cache_size="0", options=options) as server:
+    with ServerProcess({"tall": tall}, grace=0, cache_size="0", workers=workers, options=options) as server:
         yield server
 
 
@@ -223,6 +223,23 @@ def test_who_never_comes_back_is_hung_up_on(tall: Path) -> None:
                     reader.read_all()
             held.append(server.rss())
         assert held[1] - held[0] < 40 * MIB
+        assert made.get_numpy(**SMALL).shape == (2, 10, 10)
+
+
+def test_who_never_comes_back_is_hung_up_on_behind_the_forwarder(tall: Path) -> None:
+    """The processes of `--workers` see unix sockets; each connection has a name of its own there."""
+    with (
+        serving(tall, workers=2, stalled_seconds=1) as server,
+        ExitStack() as running,
+        rf.connect(server.url, retries=0) as client,
+    ):
+        made = client.collection("tall")
+        readers = [stall(server.url, running) for _ in range(6)]
+        assert wait_for(lambda: stats(server.url)["connections_closed"] == 6, 20)
+        assert wait_for(lambda: stats(server.url)["streams"] == 0, 5)
+        for reader in readers:
+            with pytest.raises((fl.FlightUnavailableError, fl.FlightTimedOutError)):
+                reader.read_all()
         assert made.get_numpy(**SMALL).shape == (2, 10, 10)
 
 

@@ -1,12 +1,18 @@
 """Encrypted connections to real servers, of one process and of several: who is believed, who is refused, and what is said."""
 
 import os
+import signal
+import ssl
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
+import psutil
+import pyarrow as pa
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import rasterflight as rf
@@ -17,6 +23,7 @@ from rasterflight_server.flight.tls import read_tls
 from rasterflight_server.settings import TlsSettings
 from support.certificates import Authority, Pair, private_pem
 from support.server import ServerProcess, run_server_command
+from support.telemetry import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +191,50 @@ def start(indexes: dict[str, Path], *flags: str, listen: str = "grpc+tls://127.0
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     return done.stderr
+
+
+def shown(server: ServerProcess) -> int:
+    """Serial number of the certificate that a new connection sees."""
+    url = urlsplit(server.url)
+    text = ssl.get_server_certificate((str(url.hostname), int(url.port or 0)))
+    return x509.load_pem_x509_certificate(text.encode()).serial_number
+
+
+def serial(pair: Pair) -> int:
+    return x509.load_pem_x509_certificate(pair.certificate.read_bytes()).serial_number
+
+
+def test_renewed_certificates(indexes: dict[str, Path], authority: Authority) -> None:
+    """As the page on operation says: write the files, send SIGHUP. No stream is dropped, and no caller finds the door closed."""
+    first = authority.issue("renewed", "127.0.0.1")
+    before, old = serial(first), first.certificate.read_bytes()
+    with (
+        tls_server(indexes, first, workers=2) as server,
+        rf.connect(server.url, tls_root_certs=authority.root) as client,
+    ):
+        assert shown(server) == before
+        truth = client.collection("naip").get_numpy(windows=[(0, 0, 256, 256)], bands=["red"])
+        many = {"windows": [(0, 0, 256, 256)] * 64, "bands": ["red"], "batch_bytes": 1 << 16}
+        expected = client.collection("naip").read(**many).read_all()
+        batches = iter(client.collection("naip").read(**many))
+        received = [next(batches)]
+        processes = {child.pid for child in psutil.Process(server.process.pid).children()}
+        renewed = serial(authority.issue("renewed", "127.0.0.1"))
+        server.process.send_signal(signal.SIGHUP)
+        assert wait_for(lambda: shown(server) == renewed, 30)
+        received.extend(batches)
+        assert pa.Table.from_batches(received).equals(expected)
+        assert np.array_equal(client.collection("naip").get_numpy(windows=[(0, 0, 256, 256)], bands=["red"]), truth)
+        assert wait_for(
+            lambda: not processes & {child.pid for child in psutil.Process(server.process.pid).children()}, 60
+        )
+        assert {shown(server) for _ in range(4)} == {renewed}
+        # What cannot be used changes nothing.
+        first.certificate.write_bytes(old)
+        server.process.send_signal(signal.SIGHUP)
+        assert wait_for(lambda: "the certificates from before hold on" in server.log, 30)
+        assert {shown(server) for _ in range(4)} == {renewed}
+        assert "it does not belong to the certificate" in server.log
 
 
 def test_files_that_cannot_be_used(pair: Pair, authority: Authority, folder: Path) -> None:

@@ -80,6 +80,13 @@ def test_describe(toy):
     assert plain.splitlines()[time + 1] == "             . #="
 
 
+def test_sizes_have_a_unit_only_where_all_records_share_it():
+    units = {"EPSG:32617": "metre", "EPSG:4326": "degree"}
+    answers = Answers(collections=[FULL | {"crs_counts": dict.fromkeys(units, 7), "crs_units": units}])
+    with serving(answers) as url, rf.connect(url) as client:
+        assert "red   uint16  10 and 1 more " in client.collection("toy").describe()
+
+
 def test_repr(toy):
     collection, _ = toy
     assert repr(collection).splitlines() == [

@@ -2,11 +2,12 @@
 
 import os
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from rasterflight_server.flight.hangup import hang_up
+from rasterflight_server.flight.hangup import hang_up, hang_up_idle
 
 
 @pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
@@ -22,6 +23,36 @@ def test_the_other_end_sees_the_end(family: int, address: str) -> None:
             assert client.recv(1) == b""
 
 
+def test_a_connection_that_was_handed_on() -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind("")
+        listener.listen()
+        client.bind("\0rasterflight/192.0.2.1/a")
+        client.connect(listener.getsockname())
+        with listener.accept()[0]:
+            assert not hang_up("unix-abstract:rasterflight/192.0.2.1/b")
+            assert hang_up("unix-abstract:rasterflight/192.0.2.1%2Fa")
+            client.settimeout(5)
+            assert client.recv(1) == b""
+
+
+def test_those_who_are_idle() -> None:
+    with socket.socket(socket.AF_UNIX) as listener, ExitStack() as open_:
+        listener.bind("")
+        listener.listen()
+        clients = [open_.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(3)]
+        for client, name in zip(clients, ("rasterflight/::1/a", "rasterflight//b", "other"), strict=True):
+            client.bind("\0" + name)
+            client.connect(listener.getsockname())
+            client.settimeout(0.1)
+            open_.enter_context(listener.accept()[0])
+        assert hang_up_idle(["unix-abstract:rasterflight/%3A%3A1/a", "ipv4:127.0.0.1:1"]) == 1
+        assert clients[1].recv(1) == b""
+        for client in (clients[0], clients[2]):
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+
+
 def test_no_file_stays_open() -> None:
     one, other = socket.socketpair()
     with one, other, Path(os.devnull).open():
@@ -30,6 +61,6 @@ def test_no_file_stays_open() -> None:
         assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-@pytest.mark.parametrize("peer", ["unix:", "", "ipv4:", "ipv4:127.0.0.1:x", "vsock:1:2"])
+@pytest.mark.parametrize("peer", ["unix:", "", "ipv4:", "ipv4:127.0.0.1:x", "vsock:1:2", "unix-abstract:"])
 def test_what_has_no_address_is_left(peer: str) -> None:
     assert not hang_up(peer)

@@ -19,7 +19,7 @@ from rasterflight_server.flight.identity.credentials import Credential, credenti
 from rasterflight_server.flight.identity.failures import Failures
 from rasterflight_server.flight.identity.gate import Gate
 from rasterflight_server.flight.identity.jwks import RemoteKeys, open_keys
-from rasterflight_server.flight.identity.peers import address_of, forwarded_name
+from rasterflight_server.flight.identity.peers import address_of, forwarded_name, told_peer
 from rasterflight_server.flight.identity.tokens import create_token, read_tokens, revoke_token
 from rasterflight_server.flight.identity.webtokens import WebTokens
 from rasterflight_server.settings import AccessSettings, JwtSettings
@@ -592,11 +592,11 @@ def test_addresses(peer: str, address: str) -> None:
 
 
 def test_addresses_of_connections_that_were_handed_on() -> None:
-    for peer, address in ((("192.0.2.1", 4711), "192.0.2.1"), (("2001:db8::1", 4711, 0, 0), "2001:db8::/64")):
+    peers = ((("192.0.2.1", 4711), "192.0.2.1"), (("2001:db8::1", 4711, 0, 0), "2001:db8::/64"), ("", ""))
+    for peer, address in peers:
         name = forwarded_name(peer)
-        assert name is not None
         assert name[0] == "\0"
         assert len(os.fsencode(name)) < 108
         assert address_of(f"unix-abstract:{name[1:]}") == address
-    assert forwarded_name("") is None
-    assert forwarded_name(("192.0.2.1", 1)) != forwarded_name(("192.0.2.1", 1))
+        assert told_peer(f"unix-abstract:{name[1:]}") == (peer[0] if peer else "unix:")
+        assert forwarded_name(peer) != name

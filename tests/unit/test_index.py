@@ -14,10 +14,12 @@ from affine import Affine
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.catalog import Candidate, Collection, Slot
-from rasterflight_server.catalog.tiles import TilesFile
+from rasterflight_server.catalog.format import TILES_BATCH
+from rasterflight_server.catalog.tiles import TilesFile, pack
 from rasterflight_server.errors import RequestError, SourceError
 from rasterflight_server.ingest import BuildReport, Failure, build_index
 from rasterflight_server.ingest.spill import TilesWriter
+from rasterflight_server.ingest.write import write_tiles
 from rasterflight_server.types import TileRanges
 from support.http_server import FileServer
 
@@ -298,6 +300,11 @@ class TestTarget:
         assert error.message == "the index cannot be written to 'mine': it is a directory with other things in it"
         assert error.hint == "give a new or empty directory, or one that holds an index"
 
+    def test_here(self, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        message = refused(source, Path()).message
+        assert message == f"the index cannot be written to {tmp_path.name!r}: it is a directory with other things in it"
+
     def test_a_file(self, source: Path, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         assert refused(source, tmp_path / "file").message == "the index cannot be written to 'file': it is a file"
@@ -414,3 +421,24 @@ class TestTilePacking:
         writer.close()
         file = TilesFile(tmp_path / "tiles.arrow")
         assert [int(file.ranges(i).offsets[0]) for i in (0, 4095, 4096, 8191, 8999)] == [0, 4095, 4096, 8191, 8999]
+
+
+def test_tile_lists_are_moved_batch_by_batch(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    levels = [TileRanges(np.array([7 + n, 9_000 + n]), np.array([1 + n % 5, 3])) for n in range(3 * TILES_BATCH)]
+    batches = [pack(levels[start : start + 1000]) for start in range(0, len(levels), 1000)]
+    first = rng.permutation(len(levels) // 3)[: TILES_BATCH - 7] * 3
+    moved = write_tiles(tmp_path / "tiles.arrow", pa.Table.from_batches(batches), first, np.full(len(first), 2))
+    file = TilesFile(tmp_path / "tiles.arrow")
+    for old, new in zip(first.tolist(), moved.tolist(), strict=True):
+        for level in range(2):
+            np.testing.assert_array_equal(file.ranges(new + level).offsets, levels[old + level].offsets)
+            np.testing.assert_array_equal(file.ranges(new + level).counts, levels[old + level].counts)
+
+
+def test_tile_lists_are_packed_where_gaps_are_alike() -> None:
+    given = [([8, 20, 32], [10, 10, 10]), ([8, 20, 40], [10, 10, 10]), ([0, 0], [0, 0]), ([5], [4])]
+    rows = pack([TileRanges(np.array(offsets), np.array(counts)) for offsets, counts in given]).to_pylist()
+    assert [row["gap"] for row in rows] == [2, None, None, 0]
+    assert [row["offsets"] for row in rows] == [None, [8, 20, 40], [0, 0], None]
+    assert [(row["first_offset"], row["counts"]) for row in rows] == [(at[0], counts) for at, counts in given]

@@ -8,15 +8,18 @@ import pytest
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import ServiceError
 from rasterflight_server.flight.life import Life
+from rasterflight_server.flight.readiness import Readiness
 
 
-def test_health_hears_of_it_before_calls_are_refused() -> None:
-    life, heard = Life(), []
-    life.on_drain(lambda: heard.append(life.draining))
+def test_health_and_calls_know_the_same() -> None:
+    readiness = Readiness()
+    life, heard = Life(readiness), []
+    readiness.on_change(lambda: heard.append(life.draining))
+    readiness.serve()
     life.check_open()
     life.drain()
-    assert heard == [False]
-    assert life.draining
+    assert heard == [False, True]
+    assert not readiness.serving
     with pytest.raises(
         ServiceError, match=r"the server is shutting down \(try again, or try another server\)"
     ) as caught:
@@ -25,30 +28,8 @@ def test_health_hears_of_it_before_calls_are_refused() -> None:
     assert caught.value.code.retryable
 
 
-def test_a_listener_that_comes_late_is_told_at_once_and_all_only_once() -> None:
-    life, heard = Life(), []
-    life.on_drain(lambda: heard.append(1))
-    life.drain()
-    life.on_drain(lambda: heard.append(2))
-    life.drain()
-    assert heard == [1, 2]
-
-
-def test_a_listener_that_fails_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    life, heard = Life(), []
-
-    def fail() -> None:
-        raise ValueError("no health service")
-
-    life.on_drain(fail)
-    life.on_drain(lambda: heard.append(1))
-    life.drain()
-    assert (heard, life.draining) == ([1], True)
-    assert "no health service" in caplog.text
-
-
 def test_what_runs_goes_on_while_it_drains_and_ends_with_it() -> None:
-    life = Life()
+    life = Life(Readiness())
     with life.running():
         life.drain()
         life.check()
@@ -60,7 +41,7 @@ def test_what_runs_goes_on_while_it_drains_and_ends_with_it() -> None:
 
 
 def test_waiting_ends_with_the_last_call() -> None:
-    life, done = Life(), threading.Event()
+    life, done = Life(Readiness()), threading.Event()
 
     def call() -> None:
         with life.running():

@@ -2,17 +2,26 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
 from rasterflight_server.ingest import build_index, index_records
 from rasterflight_server.ingest.failures import Allowance
-from rasterflight_server.ingest.headers import Task, ThreadReader, Unreadable, read_files, read_in_order, same_file
+from rasterflight_server.ingest.headers import (
+    Outcome,
+    Task,
+    ThreadReader,
+    Unreadable,
+    read_files,
+    read_in_order,
+    same_file,
+)
 from rasterflight_server.ingest.journal import FOLDER, Journal
 from rasterflight_server.ingest.sources import AssetSource, RecordSource
 from rasterflight_server.store import Prefix, Stores
@@ -175,6 +184,47 @@ def test_records_of_a_program_are_taken_one_by_one(tmp_path: Path) -> None:
     [header] = read_files([Task(str(tmp_path / "a.tif"))], Stores())
     report = index_records(records(), tmp_path / "index", "x")
     assert (report.records, report.assets, report.bands, report.failures) == (25_000, 25_000, ("B1",), ())
+
+
+class TestProcesses:
+    @pytest.fixture
+    def tasks(self, data: Path, monkeypatch: pytest.MonkeyPatch) -> list[Task]:
+        monkeypatch.setattr("rasterflight_server.ingest.headers._MANY", 40)
+        files = [str(path) for path in sorted((data / "variety").iterdir())]
+        return [Task(path) for path in [*files, "/nowhere.tif"] * 8]
+
+    def read(self, tasks: list[Task], between: Callable[[], None] = lambda: None) -> list[Outcome]:
+        with ThreadReader(Stores(), 2) as reader:
+            waiting = [reader.submit([task]) for task in tasks]
+            found = [outcome for each in waiting for outcome in each()]
+            between()
+            again = [outcome for each in [reader.submit([task]) for task in tasks] for outcome in each()]
+        assert list(map(repr, found)) == list(map(repr, again))
+        return found
+
+    def test_the_same_as_here(self, tasks: list[Task]) -> None:
+        found = self.read(tasks)
+        assert len({repr(each) for each in found}) > 15
+        assert list(map(repr, found)) == list(map(repr, read_files(tasks, Stores())))
+        assert not psutil.Process().children()
+
+    def test_one_that_ends_is_missed_by_nobody(self, tasks: list[Task]) -> None:
+        def kill() -> None:
+            processes = psutil.Process().children()
+            assert len(processes) == 2
+            for process in processes:
+                process.kill()
+
+        self.read(tasks, kill)
+
+    def test_a_file_that_is_known_is_not_read(self, tasks: list[Task], data: Path) -> None:
+        path = data / "variety" / "cog.tif"
+        known = Identity(path.stat().st_size, path.stat().st_mtime_ns)
+        self.read(tasks, lambda: None)
+        with ThreadReader(Stores(), 1) as reader:
+            for task in tasks:
+                reader.submit([task])
+            assert reader.submit([Task(str(path), known)])() == [None]
 
 
 class TestDask:

@@ -1,12 +1,14 @@
 """A process that does not last is not started for ever."""
 
 import queue
+import signal
 import sys
 import threading
 
 import pytest
 
 from rasterflight_server.flight import processes
+from support.telemetry import wait_for
 
 
 def test_a_process_that_never_lasts_is_given_up(
@@ -34,3 +36,40 @@ def test_nothing_is_started_after_the_end() -> None:
     ending.set()
     assert not worker.start()
     assert not worker.running
+
+
+def test_one_that_makes_room_is_told_once_and_another_takes_its_place(caplog: pytest.LogCaptureFixture) -> None:
+    ending = threading.Event()
+    worker = processes._Worker([], "1", ending, queue.SimpleQueue())
+    # Ends a moment after the first signal, at once at the second.
+    worker._command = [sys.executable, "-c", STUBBORN]
+    assert worker.start()
+    first = worker._process
+    assert first is not None
+    watching = threading.Thread(target=worker.watch)
+    watching.start()
+    renewing = threading.Thread(target=worker.renew)
+    renewing.start()
+    assert wait_for(lambda: worker._leaving is first, 10)
+    worker.end(signal.SIGTERM)
+    renewing.join(20)
+    assert not renewing.is_alive()
+    assert first.returncode == 0
+    assert worker.running
+    assert worker._process is not first
+    assert not caplog.records
+    ending.set()
+    worker.end(signal.SIGTERM)
+    watching.join(20)
+    assert not worker.running
+
+
+STUBBORN = """
+import signal, sys, time
+told = []
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(9) if told else told.append(1))
+print("listening on x", flush=True)
+while not told:
+    time.sleep(0.01)
+time.sleep(0.5)
+"""

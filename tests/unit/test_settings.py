@@ -211,6 +211,9 @@ def test_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
         ("[limits]\nqueue = 9223372036854775808", " is not a number from 0 on"),
         ("[server]\ngrace = nan", ": server.grace: nan is not a finite number from 0 on"),
         ("[server]\ngrace = inf", ": server.grace: inf is not a finite number from 0 on"),
+        ("[limits]\nstalled_seconds = 0", ": limits.stalled_seconds: 0 leaves no time at all (write a number above 0)"),
+        ("[limits.request]\nseconds = 0.0", ": limits.request.seconds: 0.0 leaves no time at all (write a number above 0)"),
+        ("[sql]\nseconds = 0", ": sql.seconds: 0 leaves no time at all (write a number above 0)"),
         ("[server]\ngrace = -0.5", ": server.grace: -0.5 is not a finite number from 0 on"),
         ("[server]\ngrace = '30s'", ": server.grace: '30s' is not a number (write it without quotes)"),
         ("[server]\ngrace = true", ": server.grace: True is not a number"),
@@ -505,7 +508,7 @@ PATHS = TEXTS.map(lambda text: Path("/", text.replace("/", "_")))
 VALUES: Mapping[type, st.SearchStrategy[object]] = {
     Whole: st.integers(1, 2**63 - 1),
     Size: st.integers(0, 2**63 - 1) | st.integers(0, 2**20).map(lambda number: number << 30),
-    Number: st.floats(0, allow_nan=False, allow_infinity=False),
+    Number: st.floats(0, exclude_min=True, allow_nan=False, allow_infinity=False),
     Switch: st.booleans(),
     Text: TEXTS,
     File: PATHS | st.just(Path("-")),

@@ -15,7 +15,9 @@ import shapely
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError, SourceError
+from rasterflight_server.ingest.batches import count_rows
 from rasterflight_server.ingest.columnmap import parse_map
+from rasterflight_server.ingest.find import SourceOptions, find_records
 from rasterflight_server.ingest.sources import Failure, RecordSource
 from rasterflight_server.ingest.tables import Query, read_table
 
@@ -311,3 +313,28 @@ class TestShapes:
         with pytest.raises(SourceError) as caught:
             list(read_table(tmp_path / "t.parquet", MAP))
         assert caught.value.code is ErrorCode.SOURCE_NOT_FOUND
+
+
+def test_tables_as_text_need_a_query(tmp_path: Path) -> None:
+    (tmp_path / "scenes.csv").write_text("scene,red_url\na,a.tif\n")
+    with pytest.raises(RequestError) as caught:
+        list(find_records([str(tmp_path / "scenes.csv")], SourceOptions(map=MAP)))
+    assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_REQUEST, "source")
+    assert caught.value.message == "the source 'scenes.csv' is a table as text, which is not read as it is"
+    assert caught.value.hint == "a query reads it: --query \"FROM 'scenes.csv'\" --map id=scene,B04=red_url"
+    [record] = find(Query(f"FROM '{tmp_path / 'scenes.csv'}'"), {"id": "scene", "B04": "red_url"})
+    assert record.id == "a"
+
+
+def test_rows_are_counted_before_they_are_read(tmp_path: Path) -> None:
+    for part in ("a", "b"):
+        (tmp_path / "parts" / f"year={part}").mkdir(parents=True)
+        pq.write_table(table(), tmp_path / "parts" / f"year={part}" / "part.parquet")
+    assert count_rows(str(tmp_path / "parts")) == 4
+    assert count_rows(str(tmp_path / "parts" / "year=a" / "part.parquet")) == 2
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1")
+    (tmp_path / "items.json").write_text("{}")
+    (tmp_path / "empty").mkdir()
+    for name in ("bad.parquet", "items.json", "empty", "nothing"):
+        assert count_rows(str(tmp_path / name)) is None
+    assert count_rows("https://host/items.parquet") is None

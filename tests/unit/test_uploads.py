@@ -13,7 +13,8 @@ import shapely
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import ServiceError
 from rasterflight_server.plan.sharedareas import SharedAreas
-from rasterflight_server.plan.uploads import Limits, Upload, Uploads
+from rasterflight_server.plan.upload import Upload
+from rasterflight_server.plan.uploads import Limits, Uploads
 
 BOX = shapely.to_wkb(shapely.box(0, 0, 1, 1))
 EMPTY_BYTES = 16 << 10

@@ -113,7 +113,9 @@ def _cells(band: BandAbout, about: About) -> tuple[str, ...]:
 
 
 def _resolution(band: BandAbout, about: About) -> str:
-    unit = _UNITS.get(about.units.get(next(iter(about.crs), "")) or "", "")
+    # Degrees of one record are not metres of another.
+    units = {_UNITS.get(about.units.get(crs) or "", "") for crs in about.crs}
+    unit = units.pop() if len(units) == 1 else ""
     sizes = list(dict.fromkeys(f"{size:.5g}" for size in band.resolution))
     others = f" and {len(sizes) - 1} more" if len(sizes) > 1 else ""
     return f"{sizes[0]}{unit}{others}" if sizes else ""

@@ -4,8 +4,9 @@ Tiles of a cloud-optimised GeoTIFF follow each other with a fixed gap (0, or the
 writes), so that the first offset, the gap and 32-bit byte counts say everything. Other files keep their offsets.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,18 +17,31 @@ from rasterflight_server.catalog.ipc import MappedRows, values
 from rasterflight_server.types import TileRanges
 
 
-def pack(ranges: TileRanges) -> dict[str, Any]:
-    """One row of ``tiles.arrow``."""
-    offsets, counts = ranges.offsets, ranges.counts
-    gaps = offsets[1:] - offsets[:-1] - counts[:-1]
-    gap = int(gaps[0]) if gaps.size else 0
-    packed = bool((gaps == gap).all() and (counts > 0).all())
-    return {
-        "first_offset": int(offsets[0]),
-        "gap": gap if packed else None,
-        "counts": counts.astype(np.uint32),
-        "offsets": None if packed else offsets,
-    }
+def pack(levels: Sequence[TileRanges]) -> pa.RecordBatch:
+    """Rows of ``tiles.arrow``, one for each level."""
+    lengths = np.array([len(ranges.counts) for ranges in levels], np.int64)
+    ends = lengths.cumsum()
+    starts = ends - lengths
+    offsets = np.concatenate([ranges.offsets for ranges in levels])
+    counts = np.concatenate([ranges.counts for ranges in levels])
+    gaps = np.zeros_like(offsets)
+    gaps[:-1] = offsets[1:] - offsets[:-1] - counts[:-1]
+    # Nothing follows the last tile of a level.
+    gaps[ends - 1] = np.where(lengths > 1, gaps[starts], 0)
+    gap = np.minimum.reduceat(gaps, starts)
+    packed = (gap == np.maximum.reduceat(gaps, starts)) & (np.minimum.reduceat(counts, starts) > 0)
+    kept = pa.array(offsets[np.repeat(~packed, lengths)])
+    bounds = np.concatenate([[0], np.where(packed, 0, lengths).cumsum()])
+    counts_type, offsets_type = (TILES_SCHEMA.field(name).type for name in ("counts", "offsets"))
+    columns = [
+        pa.array(offsets[starts]),
+        pa.array(gap, mask=~packed),
+        pa.LargeListArray.from_arrays(
+            pa.array(np.concatenate([[0], ends])), pa.array(counts.astype(np.uint32)), type=counts_type
+        ),
+        pa.LargeListArray.from_arrays(pa.array(bounds), kept, type=offsets_type, mask=pa.array(packed)),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=TILES_SCHEMA)
 
 
 class _Columns(NamedTuple):

@@ -5,24 +5,31 @@ sees: bytes go from socket to socket inside the kernel (splice).
 """
 
 import contextlib
+import fcntl
 import os
+import select
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from rasterflight_server.flight.identity.peers import forwarded_name
 
-#: Bytes that are moved at once: what a pipe holds by default. Larger pipes were not faster, and there is a limit to what all may hold.
+#: Bytes that are moved at once: what a pipe holds by default. Where they come in such pieces, it is made to hold all that waits in a socket, which
+#: takes a quarter of the calls; not before, since there is a limit to what all pipes may hold.
 _PIECE: Final = 1 << 16
+_LARGE_PIECE: Final = 1 << 18
 _BACKLOG: Final = 1024
 #: Seconds until a connection is taken again when one could not be.
 _PAUSE: Final = 0.1
 #: A caller whose host has gone without a word is noticed when nothing came from it for a minute, and six questions, ten seconds
 #: from one to the next, are not answered. Where bytes are on their way to it, the kernel gives up on them in its own time.
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
+
+#: For what is on its way to a caller when the process has hung up.
+_LAST_SECONDS: Final = 30.0
 
 
 class Forwarder:
@@ -40,11 +47,21 @@ class Forwarder:
         self._listener = listener
         self._lock = threading.Lock()
         self._open = dict.fromkeys(targets, 0)
+        self._spared: set[Path] = set()
 
     def start(self) -> None:
         """Take connections from now on, on a thread of its own."""
         self._listener.listen(_BACKLOG)
         threading.Thread(target=self._accept, daemon=True, name="accept").start()
+
+    @contextlib.contextmanager
+    def spare(self, target: Path) -> Iterator[None]:
+        """Give a process no connection inside, as long as there are others."""
+        self._spared.add(target)
+        try:
+            yield
+        finally:
+            self._spared.discard(target)
 
     def _accept(self) -> None:
         while True:
@@ -68,7 +85,7 @@ class Forwarder:
                 caller.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 for option, value in _KEEPALIVE:
                     caller.setsockopt(socket.IPPROTO_TCP, option, value)
-            for target in sorted(self._open, key=self._open.__getitem__):
+            for target in sorted(self._open, key=lambda target: (target in self._spared, self._open[target])):
                 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as process:
                     _introduce(process, caller)
                     try:
@@ -90,26 +107,31 @@ class Forwarder:
 def _introduce(process: socket.socket, caller: socket.socket) -> None:
     """Let the process see whom it is for."""
     with contextlib.suppress(OSError):  # he has gone already
-        name = forwarded_name(caller.getpeername())
-        if name is not None:
-            process.bind(name)
+        process.bind(forwarded_name(caller.getpeername()))
 
 
-def _join(one: socket.socket, other: socket.socket) -> None:
+def _join(caller: socket.socket, process: socket.socket) -> None:
     """Pass on in both directions until both have ended."""
-    back = threading.Thread(target=_pass, args=(other, one), daemon=True, name="back")
+    back = threading.Thread(target=_pass, args=(process, caller), daemon=True, name="back")
     try:
         back.start()
     except RuntimeError:  # no threads are left
         return
-    _pass(one, other)
+    _pass(caller, process)
+    gone = select.poll()
+    gone.register(process, 0)
+    gone.poll()
+    # It may have hung up because he takes nothing: what it sent last is not offered to him for ever.
+    back.join(_LAST_SECONDS)
+    with contextlib.suppress(OSError):
+        caller.shutdown(socket.SHUT_RDWR)
     back.join()
 
 
 def _pass(source: socket.socket, target: socket.socket) -> None:
     try:
         with contextlib.suppress(OSError):
-            _splice(source.fileno(), target.fileno())
+            _splice(source, target)
     finally:
         # The end goes on too, whichever side it came from.
         with contextlib.suppress(OSError):
@@ -118,12 +140,29 @@ def _pass(source: socket.socket, target: socket.socket) -> None:
             source.shutdown(socket.SHUT_RD)
 
 
-def _splice(source: int, target: int) -> None:
+def _splice(source: socket.socket, target: socket.socket) -> None:
     taken, given = os.pipe()
+    waiting = select.poll()
+    waiting.register(source, select.POLLIN)
+    waiting.register(target, 0)
+    piece = _PIECE
     try:
-        while left := os.splice(source, given, _PIECE):
+        # Where nothing comes, it is the end of the other side that ends this.
+        while any(number == source.fileno() for number, _ in waiting.poll()):
+            left = os.splice(source.fileno(), given, piece)
+            if not left:
+                return
+            if piece == _PIECE and left > _PIECE // 2:
+                piece = _enlarge(given)
             while left:
-                left -= os.splice(taken, target, left)
+                left -= os.splice(taken, target.fileno(), left)
     finally:
         os.close(taken)
         os.close(given)
+
+
+def _enlarge(pipe: int) -> int:
+    """Make room in a pipe if that may be; the bytes that it holds then."""
+    with contextlib.suppress(OSError):
+        return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _LARGE_PIECE)
+    return _PIECE

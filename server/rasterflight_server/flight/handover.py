@@ -37,7 +37,7 @@ class Handover:
     offer
         The header of the call; empty: there is none.
     peer
-        Where the call comes from, as gRPC says it.
+        Where the call comes from, see ``told_peer``.
     """
 
     def __init__(self, offer: str = "", peer: str = "") -> None:

@@ -1,62 +1,45 @@
 """Whether a server takes calls, and what of them is still running."""
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import ServiceError
-
-_log = logging.getLogger("rasterflight_server")
+from rasterflight_server.flight.readiness import Readiness
 
 
 class Life:
     """A server takes calls; then it drains, which is for calls that run already; then it ends, and they with it.
 
     Any thread may ask at any time.
+
+    Parameters
+    ----------
+    readiness
+        Knows whether calls are taken, and tells others of it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
         self._condition = threading.Condition()
-        self._listeners: list[Callable[[], None]] = []
         self._running = 0
-        self._draining = threading.Event()
         self._ending = threading.Event()
 
     @property
     def draining(self) -> bool:
         """New calls are refused."""
-        return self._draining.is_set()
+        return self._readiness.draining
 
     @property
     def ending(self) -> bool:
         """What runs is to end."""
         return self._ending.is_set()
 
-    def on_drain(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` once when draining begins, before the first call is refused; if it has begun, now."""
-        with self._condition:
-            if not self.draining:
-                self._listeners.append(listener)
-                return
-        listener()
-
     def drain(self) -> None:
         """Refuse calls from now on."""
-        with self._condition:
-            listeners, self._listeners = self._listeners, []
-        for listener in listeners:
-            try:
-                listener()
-            except Exception:  # noqa: BLE001 - of others; the server drains all the same
-                _log.exception("what was to be told that the server drains has failed")
-        with self._condition:
-            self._draining.set()
-            late, self._listeners = self._listeners, []
-        for listener in late:
-            listener()
+        self._readiness.drain()
 
     def end(self) -> None:
         """End what runs: each call at its next step."""
@@ -70,7 +53,7 @@ class Life:
         ServiceError
             DRAINING
         """
-        if self._draining.is_set():
+        if self.draining:
             raise _draining()
 
     def check(self) -> None:

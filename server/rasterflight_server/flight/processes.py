@@ -26,6 +26,7 @@ from rasterflight_server.flight.observe.figures import Seen
 from rasterflight_server.flight.observe.ports import open_ports
 from rasterflight_server.flight.observe.team import FIGURES, TeamFigures, answer
 from rasterflight_server.flight.readiness import Readiness
+from rasterflight_server.flight.renewal import Renewal
 from rasterflight_server.flight.signals import take_signals
 from rasterflight_server.flight.supervisor import tell_supervisor
 from rasterflight_server.settings import Settings
@@ -42,6 +43,8 @@ _LASTING_SECONDS: Final = 60.0
 _MOST_STARTS: Final = 6
 #: What a process may take beyond the grace.
 _END_SECONDS: Final = 10.0
+#: How often those who wait for a process look whether all are to end.
+_LOOK_SECONDS: Final = 0.5
 
 
 def serve_processes(settings: Settings, *, lifeline: bool = False) -> int:
@@ -88,9 +91,10 @@ def serve_processes(settings: Settings, *, lifeline: bool = False) -> int:
             tell_supervisor(readiness)
             # What comes is passed on as it is: encrypted, where it is.
             scheme = "grpc+tls+unix" if listen.encrypted else "grpc+unix"
-            return _Team(arguments, sockets, scheme, settings.server.grace, readiness).run(
-                Forwarder(listener, sockets), listen.at(port), lifeline=lifeline
-            )
+            forwarder = Forwarder(listener, sockets)
+            team = _Team(arguments, sockets, scheme, readiness, forwarder)
+            renewal = Renewal(settings.tls, listen, team.renew)
+            return team.run(listen.at(port), renewal, settings.server.grace, lifeline=lifeline)
     finally:
         listen.remove()
         shutil.rmtree(folder, ignore_errors=True)
@@ -100,7 +104,12 @@ class _Team:
     """The processes, and what happens to them."""
 
     def __init__(
-        self, options: Sequence[str], sockets: Sequence[Path], scheme: str, grace: float, readiness: Readiness
+        self,
+        options: Sequence[str],
+        sockets: Sequence[Path],
+        scheme: str,
+        readiness: Readiness,
+        forwarder: Forwarder,
     ) -> None:
         self._ending = threading.Event()
         #: What to do: the number of a signal, or None to give up.
@@ -108,11 +117,16 @@ class _Team:
         self._workers = [
             _Worker([*options, f"--listen={scheme}://{path}"], path.name, self._ending, self._told) for path in sockets
         ]
-        self._grace = grace
         self._readiness = readiness
+        self._forwarder = forwarder
+        self._sockets = sockets
 
-    def run(self, forwarder: Forwarder, address: str, *, lifeline: bool) -> int:
-        take_signals({signal.SIGTERM: self._told.put, signal.SIGINT: self._told.put, signal.SIGHUP: self._on_hangup})
+    def run(self, address: str, renewal: Renewal, grace: float, *, lifeline: bool) -> int:
+        def on_hangup(number: int) -> None:
+            renewal.look()
+            self._on_hangup(number)
+
+        take_signals({signal.SIGTERM: self._told.put, signal.SIGINT: self._told.put, signal.SIGHUP: on_hangup})
         # The first alone: what is wrong with an index is said once.
         if not (self._workers[0].start() and all(self._start_others())):
             return self._end(signal.SIGTERM, 0.0) or 1
@@ -120,12 +134,19 @@ class _Team:
             threading.Thread(target=worker.watch, daemon=True).start()
         if lifeline:
             threading.Thread(target=self._on_end_of_input, daemon=True, name="lifeline").start()
-        forwarder.start()
+        self._forwarder.start()
+        renewal.start()
         print(f"listening on {address}", flush=True)  # noqa: T201 - those who start the server wait for it
         self._readiness.serve()
         told = self._told.get()
         self._readiness.drain()
-        return self._end(told or signal.SIGTERM, self._grace) or int(told is None)
+        return self._end(told or signal.SIGTERM, grace) or int(told is None)
+
+    def renew(self) -> None:
+        """Start one process after the other anew; each may finish what it does, and those who call meanwhile go to the others."""
+        for worker, path in zip(self._workers, self._sockets, strict=True):
+            with self._forwarder.spare(path):
+                worker.renew()
 
     def _start_others(self) -> Sequence[bool]:
         others = self._workers[1:]
@@ -145,7 +166,7 @@ class _Team:
         """Let all finish; a second signal ends them at once, and is the status."""
         self._ending.set()
         for worker in self._workers:
-            worker.signal(number)
+            worker.end(number)
         deadline = time.monotonic() + grace + _END_SECONDS
         while any(worker.running for worker in self._workers):
             try:
@@ -184,6 +205,9 @@ class _Worker:
         self._told = told
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        #: The process that was told to make room for another, and whether one has taken its place.
+        self._leaving: subprocess.Popen[bytes] | None = None
+        self._renewed = threading.Event()
 
     @property
     def running(self) -> bool:
@@ -214,6 +238,10 @@ class _Worker:
                 pipe.close()
             if self._ending.is_set():
                 return
+            if self._leaving is process:
+                self._start_again()
+                self._renewed.set()
+                continue
             short = 0 if time.monotonic() - began > _LASTING_SECONDS else short + 1
             if short == _MOST_STARTS:
                 _log.error("worker %s ended %d times soon after it started: all are ended", self._name, short)
@@ -231,6 +259,24 @@ class _Worker:
         except OSError as error:
             # No memory or no files are left for it: as one that ended at once, it is tried again after a longer pause.
             _log.warning("worker %s cannot be started: %s", self._name, error)
+
+    def renew(self) -> None:
+        """Let it finish what it does and end, and wait until another process has taken its place."""
+        with self._lock:
+            if self._ending.is_set() or not self.running:
+                return  # one that is started again later is new anyway
+            assert self._process is not None
+            self._renewed.clear()
+            self._leaving = self._process
+            self._process.send_signal(signal.SIGTERM)
+        while not (self._renewed.wait(_LOOK_SECONDS) or self._ending.is_set()):
+            continue
+
+    def end(self, number: int) -> None:
+        """Tell it to end, unless it was told before: a second signal would not let it finish."""
+        with self._lock:
+            if self._process is not None and self._process is not self._leaving:
+                self._process.send_signal(number)
 
     def signal(self, number: int) -> None:
         with self._lock:

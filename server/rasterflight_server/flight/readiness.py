@@ -22,6 +22,11 @@ class Readiness:
         return self._reason is None
 
     @property
+    def draining(self) -> bool:
+        """Whether calls are refused for good."""
+        return self._reason == DRAINING
+
+    @property
     def reason(self) -> str | None:
         """Why calls are not taken; None: they are."""
         return self._reason

@@ -18,14 +18,14 @@ _Clock = Callable[[], float]
 
 
 class Terms:
-    """For how long a stream may go on.
+    """For how long a call may go on: while it is planned, and while it streams.
 
     Parameters
     ----------
     gone
         Whether the caller has gone; asked only while the call is answered.
     seconds
-        How long the stream may take; None: as long as it likes.
+        How long it may take; None: as long as it likes.
     server
         Raises when the server itself is about to end.
     """
@@ -87,7 +87,7 @@ class Terms:
             return None
         return ServiceError(
             ErrorCode.DEADLINE,
-            f"the stream took longer than the {self._seconds:g} s that one may take (limits.request.seconds)",
+            f"the request took longer than the {self._seconds:g} s that one may take (limits.request.seconds)",
             field="limits.request.seconds",
             hint="ask for less at a time: fewer records or bands, or parts of the areas one after the other",
         )

@@ -8,12 +8,12 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from functools import partial
 
 from rasterflight_server.flight.arenas import limit_arenas
 from rasterflight_server.flight.entrance import Entrance
 from rasterflight_server.flight.indexes import Indexes
-from rasterflight_server.flight.life import Life
 from rasterflight_server.flight.observe.connections import connections_to
 from rasterflight_server.flight.observe.figures import Figures, Seen
 from rasterflight_server.flight.observe.observer import Observer
@@ -35,6 +35,8 @@ _log = logging.getLogger("rasterflight_server")
 _TELL_SECONDS = 1.0
 #: How long gRPC may take to close after the last stream ended.
 _CLOSE_SECONDS = 2.0
+#: While streams finish, how often those who have none are sent to another process.
+_AGAIN_SECONDS = 0.5
 
 
 def serve(settings: Settings, runtime: Runtime = Runtime()) -> None:  # noqa: B008 - it never changes
@@ -75,6 +77,7 @@ def serve(settings: Settings, runtime: Runtime = Runtime()) -> None:  # noqa: B0
         settings=settings,
         crew=runtime.crew,
         indexes=indexes,
+        readiness=readiness,
     )
     # What lives until the end is not to be looked through again and again: it takes longer than most plans.
     gc.collect()
@@ -97,10 +100,9 @@ def serve(settings: Settings, runtime: Runtime = Runtime()) -> None:  # noqa: B0
     if runtime.lifeline:
         threading.Thread(target=ending.on_end_of_input, daemon=True, name="lifeline").start()
     print(f"listening on {listen.at(server.port)}", flush=True)  # noqa: T201 - those who start the server wait for it
-    service.life.on_drain(readiness.drain)
     readiness.serve()
     ending.event.wait()
-    _drain(server, service.life, ending.grace)
+    _drain(server, service, ending.grace)
     service.workers.close()
     observer.close()
     listen.remove()
@@ -142,10 +144,13 @@ class _Ending:
         self.event.set()
 
 
-def _drain(server: FlightServer, life: Life, grace: float) -> None:
+def _drain(server: FlightServer, service: Service, grace: float) -> None:
     """Let running streams finish, end those that do not, then close."""
+    life, end = service.life, time.monotonic() + grace
     life.drain()
-    if running := life.wait(grace):
+    while (running := life.wait(min(_AGAIN_SECONDS, end - time.monotonic()))) and time.monotonic() < end:
+        service.streams.send_others_away()
+    if running:
         _log.warning("%d streams did not finish within %g s and are cut off", running, grace)
         life.end()
         # What waits for a caller who does not read cannot be told anything: its connection ends with the process.

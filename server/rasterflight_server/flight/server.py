@@ -1,6 +1,6 @@
 """The Flight server: RPCs in, streams out."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ from rasterflight_server.flight.calls import CallFactory, account, caller, offer
 from rasterflight_server.flight.entrance import Entrance
 from rasterflight_server.flight.exchange import PointsExchange
 from rasterflight_server.flight.handover import Handover
+from rasterflight_server.flight.identity.peers import told_peer
 from rasterflight_server.flight.infos import collection_info, read_info, sql_info
 from rasterflight_server.flight.observe.observer import Observer
 from rasterflight_server.flight.observe.tally import tally_of
@@ -62,9 +63,10 @@ class FlightServer(fl.FlightServerBase):
                 described = self.service.collection(_collection_name(descriptor), who)
                 tally_of(context).collection = described.name
                 return collection_info(described)
+            terms = self.service.streams.terms(context)
             if is_sql(descriptor.command):
-                return sql_info(self.service.sql.plan(descriptor.command, who, self._check(context)), descriptor)
-            request, collection = self._asked(context, descriptor.command)
+                return sql_info(self.service.sql.plan(descriptor.command, who, terms.check), descriptor)
+            request, collection = self._asked(context, descriptor.command, terms)
             info = read_info(self.service, collection, request, descriptor)
             tally_of(context).planned()
             return info
@@ -82,18 +84,19 @@ class FlightServer(fl.FlightServerBase):
         with guard(context, call), self._life.running():
             if is_sql(ticket.ticket):
                 return self._sql_rows(context, ticket)
-            request, collection = self._asked(context, ticket.ticket)
+            terms = self.service.streams.terms(context)
+            request, collection = self._asked(context, ticket.ticket, terms)
             tally = tally_of(context)
             with tally.waiting():
-                entered = self.service.streams.enter(context, request)
+                entered = self.service.streams.enter(context, request, terms)
             with entered as running:
                 stream = (
                     RecordsStream(collection, request)
                     if is_records(request)
                     else self.service.pixels(collection, request, running.place, tally)
                 )
-                batches = stream.batches(running.terms.check)
-                running.of(self._send(context, call, batches, running.terms, _handover(context, request)))
+                batches = stream.batches(terms.check)
+                running.of(self._send(context, call, batches, terms, _handover(context, request)))
                 tally.planned()
                 tally.streams()
                 return fl.GeneratorStream(stream.schema, running, options=_writing(request))
@@ -104,7 +107,7 @@ class FlightServer(fl.FlightServerBase):
             tally_of(context).action = action.type if action.type in (*ACTIONS, *SQL_ACTIONS) else ""
             if action.type in SQL_ACTIONS:
                 body, who = action.body.to_pybytes(), caller(context)
-                return iter(self.service.sql.action(action.type, body, who, self._check(context)))
+                return iter(self.service.sql.action(action.type, body, who, self.service.streams.terms(context).check))
             return iter([run_action(self.service, action.type, action.body.to_pybytes(), caller(context))])
 
     def list_actions(self, context: fl.ServerCallContext) -> list[tuple[str, str]]:
@@ -134,7 +137,7 @@ class FlightServer(fl.FlightServerBase):
                 writer,
                 caller=caller(context),
                 account=account(context),
-                check=self._check(context),
+                check=self.service.streams.terms(context, sends=True).check,
             )
 
     def do_exchange(
@@ -147,15 +150,16 @@ class FlightServer(fl.FlightServerBase):
         """Take points, and give values; see ``PointsExchange``."""
         call = request_id(context)
         with guard(context, call):
-            request, collection = self._asked(context, descriptor.command or b"")
+            terms = self.service.streams.terms(context)
+            request, collection = self._asked(context, descriptor.command or b"", terms)
             tally = tally_of(context)
             with tally.waiting():
-                entered = self.service.streams.enter(context, request)
+                entered = self.service.streams.enter(context, request, terms)
             with closing(entered) as running:
                 exchange = PointsExchange(self.service, collection, request, running.place, tally)
                 writer.begin(exchange.schema, options=_writing(request))
-                batches = exchange.batches(reader, running.terms)
-                sent = self._send(context, call, batches, running.terms, _handover(context, request))
+                batches = exchange.batches(reader, terms)
+                sent = self._send(context, call, batches, terms, _handover(context, request))
                 for batch, progress in running.of(sent):
                     writer.write_with_metadata(batch, progress)
 
@@ -179,21 +183,19 @@ class FlightServer(fl.FlightServerBase):
     def _sql_rows(self, context: fl.ServerCallContext, ticket: fl.Ticket) -> fl.FlightDataStream:
         who, tally = caller(context), tally_of(context)
         tally.layout = "sql"
+        terms = self.service.streams.terms(context)
         with tally.waiting():
-            entered = self.service.streams.enter(context, None)
+            entered = self.service.streams.enter(context, None, terms)
         with entered as running:
-            rows = self.service.sql.rows(ticket.ticket, who, running.terms.check, tally)
+            rows = self.service.sql.rows(ticket.ticket, who, terms.check, tally)
             batches = _without_progress(rows.batches)
-            running.of(self._send(context, request_id(context), batches, running.terms, Handover()))
+            running.of(self._send(context, request_id(context), batches, terms, Handover()))
             tally.planned()
             tally.streams()
             return fl.GeneratorStream(rows.schema, running)
 
-    def _check(self, context: fl.ServerCallContext) -> Callable[[], None]:
-        return self.service.streams.terms(context).check
-
-    def _asked(self, context: fl.ServerCallContext, ticket: bytes) -> tuple[Request, Collection]:
-        request, collection = self.service.request(ticket, caller(context))
+    def _asked(self, context: fl.ServerCallContext, ticket: bytes, terms: Terms) -> tuple[Request, Collection]:
+        request, collection = self.service.request(ticket, caller(context), terms.check)
         tally_of(context).asks(ticket, collection.name, request.layout)
         return request, collection
 
@@ -207,7 +209,7 @@ def _without_progress(batches: Generator[pa.RecordBatch]) -> Generator[tuple[pa.
 
 def _handover(context: fl.ServerCallContext, request: Request) -> Handover:
     """Memory for batches; what is to be compressed is sent."""
-    return Handover("" if request.compression else offer(context), context.peer())
+    return Handover("" if request.compression else offer(context), told_peer(context.peer()))
 
 
 def _writing(request: Request) -> pa.ipc.IpcWriteOptions:

@@ -14,6 +14,7 @@ from rasterflight_server.flight.admission import Admission, Place
 from rasterflight_server.flight.crew import Crew
 from rasterflight_server.flight.indexes import Indexes
 from rasterflight_server.flight.life import Life
+from rasterflight_server.flight.readiness import Readiness
 from rasterflight_server.flight.snapshots import Snapshots
 from rasterflight_server.flight.streams import Streams
 from rasterflight_server.plan.limits import Allowance
@@ -28,6 +29,7 @@ from rasterflight_server.sql.service import SqlService
 from rasterflight_server.store import Stores
 from rasterflight_server.telemetry import Meter, Telemetry
 from rasterflight_server.types.caller import ANONYMOUS, Caller
+from rasterflight_server.types.going import GoOn, for_ever
 
 #: A shard has at least this many bytes of pixels: a stream of its own must be worth it.
 SHARD_BYTES = 256 << 20
@@ -51,6 +53,8 @@ class Service:
         The processes that answer beside this one.
     indexes
         Where newer snapshots of the collections may turn up; None: nowhere.
+    readiness
+        Tells others whether calls are taken; None: there are no others.
     """
 
     def __init__(
@@ -62,10 +66,11 @@ class Service:
         settings: Settings = Settings(),  # noqa: B008 - it never changes
         crew: Crew = Crew(),  # noqa: B008 - it never changes
         indexes: Indexes | None = None,
+        readiness: Readiness | None = None,
     ) -> None:
         self.settings = settings
         self.crew = crew
-        self.life = Life()
+        self.life = Life(readiness or Readiness())
         self.telemetry = telemetry or Telemetry()
         cache = TileCache(settings.cache.memory // crew.size)
         self.workers = Workers(self.telemetry, stores=stores, cache=cache)
@@ -108,13 +113,15 @@ class Service:
                 hint=f"did you mean {near[0]!r}?" if near else f"collections here: {there}",
             ) from None
 
-    def request(self, ticket: bytes, caller: Caller = ANONYMOUS) -> tuple[Request, Collection]:
+    def request(self, ticket: bytes, caller: Caller = ANONYMOUS, go_on: GoOn = for_ever) -> tuple[Request, Collection]:
         """Read and check a ticket.
 
         Parameters
         ----------
         caller
             Whose uploads the ticket may refer to, and who must be able to read its collection.
+        go_on
+            Called now and then, from here to the end of the answer; raises when nobody waits for it any more.
 
         Raises
         ------
@@ -130,7 +137,7 @@ class Service:
         request = parse_request(
             message,
             lambda upload_id, field: self.uploads.find(upload_id, caller.key, field),
-            Allowance(self.limits.request, self._readable(message.collection, caller)),
+            Allowance(self.limits.request, self._readable(message.collection, caller), go_on),
         )
         collection = self.collection(request.collection, caller)
         if request.snapshot and request.snapshot != collection.snapshot:

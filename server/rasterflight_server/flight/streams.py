@@ -11,7 +11,7 @@ import pyarrow.flight as fl
 from rasterflight_server.errors import ServiceError
 from rasterflight_server.flight.admission import Admission
 from rasterflight_server.flight.calls import account
-from rasterflight_server.flight.hangup import hang_up
+from rasterflight_server.flight.hangup import hang_up, hang_up_idle
 from rasterflight_server.flight.life import Life
 from rasterflight_server.flight.running import Running, Terms
 from rasterflight_server.plan.request import DEFAULT_BATCH_BYTES, Request
@@ -51,13 +51,17 @@ class Streams:
         self._watch: threading.Thread | None = None
         telemetry.add(streams_stalled=0, connections_closed=0)
 
-    def enter(self, context: fl.ServerCallContext, request: Request | None) -> Running:
+    def enter(self, context: fl.ServerCallContext, request: Request | None, terms: Terms) -> Running:
         """Wait for a place, see ``Admission.enter``; the stream that gets it is closed by who makes it, or with the last reference to it.
 
-        ``request`` is None for a statement.
+        Parameters
+        ----------
+        request
+            None for a statement.
+        terms
+            Of the call.
         """
         size, exactly = _size(request)
-        terms = self.terms(context, self._limits.request.seconds)
         try:
             place = self._admission.enter(account(context), size, exactly=exactly, gone=lambda: self._over(context))
         except ServiceError:
@@ -71,9 +75,15 @@ class Streams:
                 self._watch.start()
         return running
 
-    def terms(self, context: fl.ServerCallContext, seconds: float | None = None) -> Terms:
-        """For how long a call may go on: while its caller is there, the server, and its time."""
-        return Terms(context.is_cancelled, seconds, server=self._life.check)
+    def terms(self, context: fl.ServerCallContext, *, sends: bool = False) -> Terms:
+        """For how long a call may go on: while its caller is there, the server, and its time, which those who send may take."""
+        return Terms(context.is_cancelled, None if sends else self._limits.request.seconds, server=self._life.check)
+
+    def send_others_away(self) -> None:
+        """Close connections without a stream that were handed on to this process: who calls again gets to another one."""
+        with self._lock:
+            busy = [stream.peer for stream in self._running]
+        hang_up_idle(busy)
 
     def _over(self, context: fl.ServerCallContext) -> bool:
         """There is no use in waiting."""

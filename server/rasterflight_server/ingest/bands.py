@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import chain, count
 
 from rasterflight_protocol.schemas import CHIPS_COLUMNS
@@ -95,15 +96,24 @@ def _merge(band: BandMeta, hint: BandHint, dtype: str) -> BandMeta:
 def _named(source: AssetSource, header: Header) -> NamedAsset:
     samples = len(header.profile.bands)
     hints = sample_hints(source, samples)
+    if source.single is not None and samples == 1:
+        return NamedAsset(source, header, *_single(source.single, hints[0]))
     said = [hint.name and clean_text(hint.name) for hint in hints]
     common = [hint.common_name and clean_text(hint.common_name) for hint in hints]
-    alone = source.single is not None and samples == 1
-    names = [clean_text(source.single or "")] if alone else _names(source, header, said)
+    names = _names(source, header, said)
     aliases = tuple(
         tuple(dict.fromkeys(text for text in others if text and text != name))
         for name, *others in zip(names, said, common, strict=True)
     )
     return NamedAsset(source, header, tuple(names), aliases)
+
+
+@lru_cache(maxsize=4096)
+def _single(key: str, hint: BandHint) -> tuple[tuple[str], tuple[tuple[str, ...]]]:
+    """Name of a single band, and its other names."""
+    name = clean_text(key)
+    others = (clean_text(text) for text in (hint.name, hint.common_name) if text)
+    return (name,), (tuple(dict.fromkeys(text for text in others if text != name)),)
 
 
 def _names(source: AssetSource, header: Header, said: Sequence[str | None]) -> list[str]:

@@ -63,6 +63,20 @@ def table_files(folder: Path) -> list[Path]:
     )
 
 
+def count_rows(location: str) -> int | None:
+    """Rows of a Parquet file on the local disk, or of those in a folder; None: only reading will tell."""
+    path = Path(location)
+    if "://" in location or not path.exists():
+        return None
+    files = table_files(path) if path.is_dir() else [path]
+    if not files or not all(file.name.lower().endswith(_PARQUET) for file in files):
+        return None
+    try:
+        return sum(int(pq.read_metadata(file).num_rows) for file in files)
+    except (OSError, pa.ArrowException):  # reading will tell what is wrong
+        return None
+
+
 def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "_")) for part in name.split("/"))
 

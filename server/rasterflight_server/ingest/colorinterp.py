@@ -10,6 +10,8 @@ from rasterflight_server.ingest.ifd import Directory
 from rasterflight_server.types import Level
 
 _COLOR_MAP, _EXTRA_SAMPLES = 320, 338
+#: All that colours depend on, but for the layout of the pixels.
+COLOR_TAGS: Final = (_COLOR_MAP, _EXTRA_SAMPLES)
 _WHITE, _BLACK, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
 _PRIMARY: Final = {
     _WHITE: ("palette",),

@@ -67,6 +67,8 @@ def _differ(what: str, said: object, found: object) -> str:
 
 def _same_place(transform: Affine, grid: Grid) -> bool:
     """Whether all corners lie within a part of a pixel of each other."""
+    if transform == grid.transform:
+        return True
     size = max(abs(grid.transform.a), abs(grid.transform.b)), max(abs(grid.transform.e), abs(grid.transform.d))
     for corner in ((0, 0), (grid.width, 0), (0, grid.height)):
         moved = zip(transform * corner, grid.transform * corner, size, strict=True)

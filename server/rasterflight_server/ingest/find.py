@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import requests
@@ -35,6 +35,8 @@ _OTHERS: Final = {
     b"<": "a web page or XML, not JSON",
 }
 _HINT: Final = "give STAC (an ItemCollection, a catalog, items one on each line, a STAC API with a search), a table (Parquet or Arrow), or a folder of GeoTIFFs"
+
+_TEXT_TABLES: Final = (".csv", ".tsv")
 
 _Found = Iterator[RecordSource | Failure]
 _Items = Iterator[tuple[FoundItem, Mapping[str, Any]] | Failure]
@@ -140,6 +142,13 @@ def _records(source: Any, options: SourceOptions, session: requests.Session) -> 
     if is_prefix(source):
         _refuse(options, "a prefix", "assets", "search", "map")
         return read_prefix(source, options.pattern, stores)
+    if PurePosixPath(source).suffix.lower() in _TEXT_TABLES:
+        raise RequestError(
+            ErrorCode.BAD_REQUEST,
+            f"the source {label(source)!r} is a table as text, which is not read as it is",
+            field="source",
+            hint="a query reads it: --query \"FROM 'scenes.csv'\" --map id=scene,B04=red_url",
+        )
     if "://" in source or Path(source).exists():
         _refuse(options, "STAC", "pattern", "map")
     return _stac_records(source if "://" in source else str(Path(source).resolve()), options, session)

@@ -71,7 +71,7 @@ def _project(grid: Grid, points: int) -> tuple[Floats, Floats]:
     cols, rows = np.linspace(0, grid.width, points), np.linspace(0, grid.height, points)
     col = np.concatenate([cols, np.full_like(rows, grid.width), cols[::-1], np.zeros_like(rows)])
     row = np.concatenate([np.zeros_like(cols), rows, np.full_like(cols, grid.height), rows[::-1]])
-    a, b, c, d, e, f = grid.transform[:6]
+    a, b, c, d, e, f = grid.coefficients
     with np.errstate(over="ignore", invalid="ignore"):  # an absurd transform leads to infinity
         x, y = a * col + b * row + c, d * col + e * row + f
     lon, lat = to_lonlat(grid.crs).transform(x, y)

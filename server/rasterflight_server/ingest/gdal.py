@@ -31,6 +31,7 @@ _TEXTS: Final = {
     316: "TIFFTAG_HOSTCOMPUTER",
     33432: "TIFFTAG_COPYRIGHT",
 }
+TEXT_TAGS: Final = tuple(_TEXTS)
 #: Beside its pixels, statistics say nothing, and they would make each file unlike all others.
 _STATISTICS: Final = "STATISTICS_"
 _MAX_VALUE: Final = 4096

@@ -1,6 +1,7 @@
 """Georeference of a GeoTIFF: the transform by its model tags, the CRS by its GeoKeys."""
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ from affine import Affine
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from rasterflight_server.ingest.ifd import Directory
+from rasterflight_server.ingest.ifd import Directory, DirectoryPart
 from rasterflight_server.ingest.projections import geographic_crs, local_crs, projected_crs
 
 _PIXEL_SCALE: Final = 33550
@@ -17,6 +18,7 @@ _TRANSFORMATION: Final = 34264
 _KEYS: Final = 34735
 _DOUBLES: Final = 34736
 _ASCII: Final = 34737
+_TAGS: Final = frozenset([_KEYS, _DOUBLES, _ASCII])
 
 _MODEL: Final = 1024
 _MODEL_GEOGRAPHIC: Final = 2
@@ -30,14 +32,24 @@ _CITATIONS: Final = (3073, 2049, 1026)
 _ESRI: Final = "ESRI PE String = "
 _MAX_VALUES: Final = 4096
 
-GeoKeys = dict[int, Any]
+GeoKeys = Mapping[int, Any]
 
 
 def read_geokeys(directory: Directory) -> GeoKeys:
     """GeoKeys as {key: int, float or text}; empty when there are none. Entries that make no sense are left out."""
+    part = directory.part(_TAGS)
+    return _geokeys(directory) if part is None else _known_geokeys(part)
+
+
+@lru_cache(maxsize=1024)
+def _known_geokeys(part: DirectoryPart) -> GeoKeys:
+    return _geokeys(part)
+
+
+def _geokeys(directory: Directory) -> GeoKeys:
     header = directory.array(_KEYS)[:_MAX_VALUES].tolist()
     doubles, text = directory.array(_DOUBLES)[:_MAX_VALUES].tolist(), directory.text(_ASCII)
-    keys: GeoKeys = {}
+    keys: dict[int, Any] = {}
     for i in range(4, len(header) - 3, 4):
         key, location, count, value = header[i : i + 4]
         if location == 0:
@@ -59,20 +71,19 @@ def read_transform(directory: Directory, keys: GeoKeys) -> Affine | None:
     tie = directory.array(_TIEPOINT)[:6].tolist()
     matrix = directory.array(_TRANSFORMATION)[:16].tolist()
     if len(scale) >= 2 and scale[0] and scale[1]:  # noqa: PLR2004
-        a, e = scale[0], -abs(scale[1])
+        a, b, d, e = scale[0], 0.0, 0.0, -abs(scale[1])
         if len(tie) < 6:  # noqa: PLR2004
-            return Affine(a, 0.0, 0.0, 0.0, e, 0.0)
-        transform = Affine(a, 0.0, tie[3] - tie[0] * a, 0.0, e, tie[4] - tie[1] * e)
+            return Affine(a, b, 0.0, d, e, 0.0)
+        c, f = tie[3] - tie[0] * a, tie[4] - tie[1] * e
     elif len(matrix) == 16:  # noqa: PLR2004
-        transform = Affine(matrix[0], matrix[1], matrix[3], matrix[4], matrix[5], matrix[7])
+        a, b, c, d, e, f = matrix[0], matrix[1], matrix[3], matrix[4], matrix[5], matrix[7]
     else:
         return None
-    if not all(map(math.isfinite, transform)) or transform.is_degenerate:
+    if not all(map(math.isfinite, (a, b, c, d, e, f))) or a * e == b * d:
         return None
     if keys.get(_RASTER_TYPE) == _POINT:
-        a, b, c, d, e, f = transform[:6]
-        transform = Affine(a, b, c - (a * 0.5 + b * 0.5), d, e, f - (d * 0.5 + e * 0.5))
-    return transform
+        c, f = c - (a * 0.5 + b * 0.5), f - (d * 0.5 + e * 0.5)
+    return Affine(a, b, c, d, e, f)
 
 
 def has_control_points(directory: Directory) -> bool:

@@ -1,15 +1,17 @@
-"""Headers of many files, read side by side: on threads here, or on the workers of a Dask cluster."""
+"""Headers of many files, read side by side: on threads and processes here, or on the workers of a Dask cluster."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError, SourceError
 from rasterflight_server.ingest.header import Header, read_header
+from rasterflight_server.ingest.headerprocess import HeaderProcesses
 from rasterflight_server.store import Prefix, Stores, is_remote
 from rasterflight_server.types import Identity
 
@@ -18,8 +20,10 @@ LOCAL_JOBS: Final = 4
 REMOTE_JOBS: Final = 32
 _AHEAD_PER_JOB: Final = 8
 #: Files that are handed over together.
-_LOCAL_CHUNK: Final = 16
+_LOCAL_CHUNK: Final = 32
 _DASK_CHUNK: Final = 64
+#: Local files for which processes begin to pay.
+_MANY: Final = 5_000
 
 Item = TypeVar("Item")
 
@@ -86,7 +90,7 @@ class HeaderReader(Protocol):
 
 
 class ThreadReader:
-    """Threads of this process.
+    """Threads of this process; where there are many local files, each with a process that reads for it.
 
     Parameters
     ----------
@@ -104,7 +108,9 @@ class ThreadReader:
         self._prefix = Prefix()
         self._remote = ThreadPoolExecutor(jobs or REMOTE_JOBS, "header")
         self._local = ThreadPoolExecutor(jobs or LOCAL_JOBS, "header")
-        self._chunks = _Chunks(lambda tasks: self._local.submit(read_files, tasks, stores, self._prefix), _LOCAL_CHUNK)
+        self._processes = HeaderProcesses(partial(_reading, stores), _reading(stores))
+        self._chunks = _Chunks(self._send, _LOCAL_CHUNK)
+        self._sent = 0
 
     def submit(self, tasks: Sequence[Task]) -> Callable[[], list[Outcome]]:
         """See ``HeaderReader``."""
@@ -112,6 +118,12 @@ class ThreadReader:
             return self._chunks.submit(tasks)
         futures = [self._remote.submit(_read, task, self._stores, self._prefix) for task in tasks]
         return lambda: [future.result() for future in futures]
+
+    def _send(self, tasks: Sequence[Task]) -> Future[list[Outcome]]:
+        self._sent += len(tasks)
+        if self._sent > _MANY:
+            return self._local.submit(self._processes.read, tasks)
+        return self._local.submit(read_files, tasks, self._stores, self._prefix)
 
     def __enter__(self) -> Self:
         return self
@@ -121,6 +133,11 @@ class ThreadReader:
     ) -> None:
         for pool in (self._local, self._remote):
             pool.shutdown(cancel_futures=True)
+        self._processes.close()
+
+
+def _reading(stores: Stores) -> Callable[[Sequence[Task]], list[Outcome]]:
+    return partial(read_files, stores=stores, prefix=Prefix())
 
 
 class DaskReader:

@@ -4,6 +4,7 @@ Read by hand rather than by a TIFF library, since the file is not trusted: here 
 needs, and no number in the file decides how much memory is taken before it was held against the size of the file.
 """
 
+from collections.abc import Set as AbstractSet
 from struct import Struct
 from typing import Any, Final, Literal
 
@@ -27,6 +28,9 @@ _BIG_HEADER: Final = (8, 0)
 _NO_ENTRY: Final = (0, 0, b"")
 _NO_VALUES: Final = np.empty(0, np.int64)
 
+#: Bytes of a value that parts of directories hold.
+_MAX_IN_PART: Final = 4096
+
 #: Directories that are looked at. A COG has a dozen; a file with thousands holds images, not overviews.
 _MAX_DIRECTORIES: Final = 256
 
@@ -42,6 +46,7 @@ class _Variant:
         self.entry = Struct(order + ("HHQ8s" if big else "HHI4s"))
         self.pointer = Struct(order + ("Q" if big else "I"))
         self.dtypes = {kind: np.dtype(order + name) for kind, name in _TYPES.items()}
+        self.sizes = {kind: dtype.itemsize for kind, dtype in self.dtypes.items()}
         self.rationals = {kind: np.dtype((order + name[1:], 2)) for kind, name in _RATIONALS.items()}
         #: Types of whole numbers.
         self.integers = {kind: Struct(order + dtype.char) for kind, dtype in self.dtypes.items() if dtype.kind in "ui"}
@@ -64,6 +69,26 @@ class Directory:
         # Of tags that stand twice the first counts, as for libtiff.
         found = list(variant.entry.iter_unpack(entries))
         self._entries: dict[int, tuple[int, int, bytes]] = {entry[0]: entry[1:] for entry in reversed(found)}
+
+    def part(self, tags: AbstractSet[int]) -> "DirectoryPart | None":
+        """Some of its tags, with their values, as a key for what follows from them: the files of an archive have much in common.
+
+        None: a value is long, or cannot be read.
+        """
+        found = []
+        for tag, (kind, count, value) in self._entries.items():
+            if tag not in tags:
+                continue
+            size = count * self._variant.sizes.get(kind, 0)
+            if size > _MAX_IN_PART or kind in self._variant.rationals:
+                return None
+            if size > len(value):
+                [offset] = self._variant.pointer.unpack(value)
+                if offset + size > self._file.size:
+                    return None
+                value = bytes(self._file.read(offset, size))  # noqa: PLW2901
+            found.append((tag, kind, count, value))
+        return DirectoryPart(self._variant, tuple(found))
 
     @property
     def big_endian(self) -> bool:
@@ -139,6 +164,21 @@ class Directory:
             return ""
         raw = self.array(tag)
         return bytes(raw).partition(b"\0")[0].decode("utf-8", "replace") if raw.dtype.itemsize == 1 else ""
+
+
+class DirectoryPart(Directory):
+    """Some tags of a directory, without the file; equal to others that say the same."""
+
+    def __init__(self, variant: _Variant, entries: tuple[tuple[int, int, int, bytes], ...]) -> None:
+        self._variant = variant
+        self._entries = {tag: (kind, count, value) for tag, kind, count, value in entries}
+        self._key = variant, entries
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DirectoryPart) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
 
 def read_directories(file: ReadAhead) -> list[Directory]:

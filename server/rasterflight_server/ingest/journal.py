@@ -135,7 +135,7 @@ def _table(headers: Sequence[tuple[str, Header]]) -> pa.Table:
     levels = [ranges for _, header in headers for ranges in header.tiles]
     per_file = [sum(len(ranges.counts) for ranges in header.tiles) for _, header in headers]
     bounds = pa.array(np.concatenate([[0], np.cumsum(per_file)]).astype(np.int64))
-    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
+    columns: dict[str, Any] = dict(zip(_SCHEMA.names, zip(*rows, strict=True), strict=False))
     for name in ("offsets", "counts"):
         joined = np.concatenate([getattr(ranges, name) for ranges in levels])
         columns[name] = pa.LargeListArray.from_arrays(bounds, pa.array(joined))
@@ -143,22 +143,23 @@ def _table(headers: Sequence[tuple[str, Header]]) -> pa.Table:
     return pa.table(columns, schema=_SCHEMA.with_metadata(metadata))
 
 
-def _row(href: str, header: Header, profiles: Numbered[Profile]) -> dict[str, Any]:
+def _row(href: str, header: Header, profiles: Numbered[Profile]) -> tuple[Any, ...]:
+    """Values of the columns before ``offsets``."""
     identity, grid = header.identity, header.grid
-    return {
-        "href": clean_text(href),
-        "size": identity and identity.size,
-        "mtime_ns": identity and identity.mtime_ns,
-        "etag": identity and identity.etag,
-        "profile": profiles.number(header.profile),
-        "crs": grid.crs,
-        "width": grid.width,
-        "height": grid.height,
-        "transform": list(grid.transform[:6]),
-        "located": header.located,
-        "tags": clean_text(header.tags),
-        "tiles": [len(ranges.counts) for ranges in header.tiles],
-    }
+    return (
+        clean_text(href),
+        identity and identity.size,
+        identity and identity.mtime_ns,
+        identity and identity.etag,
+        profiles.number(header.profile),
+        grid.crs,
+        grid.width,
+        grid.height,
+        grid.coefficients,
+        header.located,
+        clean_text(header.tags),
+        [len(ranges.counts) for ranges in header.tiles],
+    )
 
 
 def _header(row: dict[str, Any], profiles: Sequence[Profile]) -> Header:

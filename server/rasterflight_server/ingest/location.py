@@ -44,6 +44,9 @@ def locate(footprint: BaseGeometry | None, grids: Sequence[Grid]) -> tuple[BaseG
 
 def _narrow(footprint: BaseGeometry) -> bool:
     """Whether no part reaches around more than half of the earth, as what crosses the antimeridian uncut seems to."""
+    west, _, east, _ = footprint.bounds
+    if east - west <= HALF_TURN:
+        return True
     parts = [part.bounds for part in getattr(footprint, "geoms", [footprint])]
     return all(east - west <= HALF_TURN for west, _, east, _ in parts)
 

@@ -1,20 +1,29 @@
 """What one directory of a TIFF file says about its pixels: shape, type, codec, layout."""
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import SourceError
-from rasterflight_server.ingest.ifd import Directory, corrupt
+from rasterflight_server.ingest.ifd import Directory, DirectoryPart, corrupt
 from rasterflight_server.ingest.sampletypes import sample_type
 from rasterflight_server.read.codecs import JPEG, NONE, missing_codec
 from rasterflight_server.types import Level, YCbCr
 
-_WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _SAMPLES = 256, 257, 259, 262, 266, 277
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _SAMPLES = 256, 257, 258, 259, 262, 266, 277
 _ROWS_PER_STRIP, _PLANAR, _T4_OPTIONS, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT = 278, 284, 292, 317, 322, 323
 _JPEG_TABLES, _LUMA, _SUBSAMPLING, _REFERENCE, _LERC_PARAMETERS = 347, 529, 530, 532, 50674
-_EXTRA_SAMPLES: Final = 338
+_EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
+#: All that the layout of pixels depends on.
+_TAGS: Final = frozenset(
+    [
+        *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _SAMPLES, _ROWS_PER_STRIP, _PLANAR),
+        *(_T4_OPTIONS, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _EXTRA_SAMPLES, _SAMPLE_FORMAT),
+        *(_JPEG_TABLES, _LUMA, _SUBSAMPLING, _REFERENCE, _LERC_PARAMETERS),
+    ]
+)
 #: Unspecified, premultiplied alpha, alpha; and what a well-known program wrote for the last.
 _KINDS_OF_EXTRA: Final = frozenset([0, 1, 2, 999])
 _CONTIGUOUS, _SEPARATE, _LSB_FIRST = 1, 2, 2
@@ -46,6 +55,16 @@ def read_level(page: Directory) -> Level:
     SourceError
         UNSUPPORTED_LAYOUT, UNSUPPORTED_CODEC, SOURCE_CORRUPT.
     """
+    part = page.part(_TAGS)
+    return _level(page) if part is None else _known_level(part)
+
+
+@lru_cache(maxsize=4096)
+def _known_level(part: DirectoryPart) -> Level:
+    return _level(part)
+
+
+def _level(page: Directory) -> Level:
     width, height = page.integer(_WIDTH), page.integer(_HEIGHT)
     if not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
         raise corrupt(f"the image claims to have {width} x {height} pixels")

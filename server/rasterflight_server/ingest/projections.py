@@ -1,5 +1,6 @@
 """CRS that a GeoTIFF defines by parameters instead of naming a code."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pyproj import CRS
@@ -49,7 +50,7 @@ _UNIT_NAMES: Final = {9001: ("metre", 1.0), 9002: ("foot", 0.3048), 9003: ("US s
 _METRES: Final = {9001: 1.0, 9002: 0.3048, 9003: 1200 / 3937, 9036: 1000.0}
 
 
-def geographic_crs(keys: dict[int, Any]) -> CRS:
+def geographic_crs(keys: Mapping[int, Any]) -> CRS:
     """CRS in degrees: by its code, its datum, or its ellipsoid. An ellipsoid beside a code takes the place of the code's own.
 
     Raises
@@ -69,7 +70,7 @@ def geographic_crs(keys: dict[int, Any]) -> CRS:
     return GeographicCRS(name=base.name, datum=_datum(base.datum.name.removesuffix(" ensemble"), keys))
 
 
-def projected_crs(keys: dict[int, Any]) -> CRS:
+def projected_crs(keys: Mapping[int, Any]) -> CRS:
     """CRS in a plane by its projection's parameters; angles in degrees.
 
     Raises
@@ -102,7 +103,7 @@ def projected_crs(keys: dict[int, Any]) -> CRS:
     return CRS.from_json_dict(document)
 
 
-def local_crs(keys: dict[int, Any]) -> CRS:
+def local_crs(keys: Mapping[int, Any]) -> CRS:
     """CRS of a plane that lies nowhere on Earth."""
     unit = keys.get(_UNITS, _METRE if keys.get(_MODEL) == _MODEL_PROJECTED else _USER_DEFINED)
     name, size = _UNIT_NAMES.get(unit, ("unknown", keys.get(_UNIT_SIZE, 1.0)))
@@ -110,7 +111,7 @@ def local_crs(keys: dict[int, Any]) -> CRS:
     return CRS.from_wkt(f'LOCAL_CS["{title}",UNIT["{name}",{size!r}],AXIS["Easting",EAST],AXIS["Northing",NORTH]]')
 
 
-def _datum(name: str, keys: dict[int, Any]) -> CustomDatum:
+def _datum(name: str, keys: Mapping[int, Any]) -> CustomDatum:
     major, flattening = keys[_SEMI_MAJOR], keys.get(_INVERSE_FLATTENING, 0)
     minor = keys.get(_SEMI_MINOR, major)
     shape = {"inverse_flattening": flattening} if flattening else {"semi_minor_axis": minor}

@@ -88,7 +88,7 @@ def known_field(column: pa.ChunkedArray, field: pa.Field) -> pa.Field:
 
 def clean_text(text: str) -> str:
     """Text that UTF-8 can spell: JSON may hold halves of surrogate pairs."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def free_name(name: str, taken: set[str]) -> str:

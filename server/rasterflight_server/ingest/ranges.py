@@ -13,6 +13,8 @@ from rasterflight_server.types import Level, TileRanges
 _STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
 #: Lists that are shorter than they should be are taken for sparse up to this many tiles, as libtiff does.
 _MAX_MENDED: Final = 1_000_000
+#: Bytes of numbers whose sum is no problem.
+_PLAIN: Final = 4
 #: Rows of strips without compression are read in pieces of about this many bytes.
 _PIECE_BYTES: Final = 1 << 18
 
@@ -31,6 +33,9 @@ def read_ranges(page: Directory, level: Level, size: int) -> tuple[Level, TileRa
         SOURCE_CORRUPT: the list of tiles is too short, or a tile does not lie in the file.
     """
     tiles = level.tiles_across * level.tiles_down * level.planes
+    sound = None if level.compression == NONE else _sound(page, level, tiles, size)
+    if sound is not None:
+        return level, sound
     offsets = _numbers(page, _TILE_OFFSETS, _STRIP_OFFSETS)
     counts = _numbers(page, _TILE_COUNTS, _STRIP_COUNTS)
     if offsets is None or (counts is None and tiles != level.planes):
@@ -48,13 +53,31 @@ def read_ranges(page: Directory, level: Level, size: int) -> tuple[Level, TileRa
         counts[counts > 0] = _sizes(level, counts)[counts > 0]
     else:
         # More than pixels could take is not read, so that no list decides how much memory is taken.
-        np.minimum(counts, 10 * level.stored_nbytes(level.tile_height) + 65536, out=counts)
+        np.minimum(counts, _most(level), out=counts)
     _check(offsets, counts, size)
     offsets[counts == 0] = 0
     places = offsets.astype(np.int64), counts.astype(np.int64)
     if level.compression == NONE and level.striped and level.ycbcr is None and counts.any():
         return _repartition(level, *places)
     return level, TileRanges(*places)
+
+
+def _sound(page: Directory, level: Level, tiles: int, size: int) -> TileRanges | None:
+    """The tiles as they are listed, where all are there and nothing about them needs mending, as it mostly is."""
+    found = page.array(_TILE_OFFSETS), page.array(_TILE_COUNTS)
+    if any(len(values) != tiles or values.dtype.kind != "u" or values.dtype.itemsize > _PLAIN for values in found):
+        return None
+    offsets, counts = (values.astype(np.int64) for values in found)
+    ends = offsets + counts
+    least, most = np.minimum.reduce, np.maximum.reduce
+    if least(offsets) < 1 or least(counts) < 1 or most(counts) > _most(level) or most(ends) > size:
+        return None
+    return TileRanges(offsets, counts)
+
+
+def _most(level: Level) -> int:
+    """More bytes than the pixels of a tile could take."""
+    return 10 * level.stored_nbytes(level.tile_height) + 65536
 
 
 def _numbers(page: Directory, *tags: int) -> npt.NDArray[np.uint64] | None:

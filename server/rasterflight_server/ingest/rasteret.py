@@ -14,9 +14,12 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from rasterflight_server.ingest.batches import TablePart
-from rasterflight_server.ingest.columns import Flaw, Rows, field_of, footprints, hrefs, instants, properties, texts
+from rasterflight_server.ingest.columns import field_of, hrefs, properties, texts
+from rasterflight_server.ingest.datetimecolumn import instants
 from rasterflight_server.ingest.geokeys import crs_name
+from rasterflight_server.ingest.geometrycolumn import footprints
 from rasterflight_server.ingest.rasteretheader import Layout, known_header
+from rasterflight_server.ingest.rows import Flaw, Rows
 from rasterflight_server.ingest.sources import AssetSource, BandHint
 
 METADATA: Final = "_metadata"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -97,6 +98,9 @@ class _Tags(Directory):
 
     def numbers(self, tag: int) -> list[float]:
         return list(map(float, self.array(tag)))
+
+    def part(self, tags: AbstractSet[int]) -> None:  # noqa: ARG002 - ``_read`` is cached as a whole
+        return None
 
     def _single(self, tag: int) -> int | None:  # noqa: ARG002 - there are no entries
         return None

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
+from rasterflight_server.ingest.batches import count_rows
 from rasterflight_server.ingest.find import DEFAULTS, SourceOptions, find_records, source_label
 from rasterflight_server.ingest.sources import Failure, RecordSource
 from rasterflight_server.ingest.stacassets import AssetChoice
@@ -95,6 +96,10 @@ class SavedSource:
     @property
     def _source(self) -> Any:
         return Query(self.location) if self.query else self.location or self.table
+
+    def count(self) -> int | None:
+        """Number of records, where it is known before they are found."""
+        return count_rows(self.location) if self.location and not self.query else None
 
     def find(self, stores: Stores, jobs: int | None) -> Iterator[RecordSource | Failure]:
         """Find the records; raises as ``find_records``.

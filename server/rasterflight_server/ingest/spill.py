@@ -1,9 +1,9 @@
 """Rows of an index in the order in which they come, kept on disk until all are there and can be sorted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,8 @@ from rasterflight_server.ingest.sources import RecordSource
 from rasterflight_server.types import Grid, Identity, TileRanges
 
 _RECORDS_BATCH: Final = 10_000
+
+Row = TypeVar("Row")
 
 #: Columns of a record before its properties.
 RECORD_SCHEMA: Final = pa.schema(
@@ -144,30 +146,28 @@ class RecordsSpill:
         return [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in self._paths]
 
 
-class _Spill:
+class _Spill(Generic[Row]):
     """Rows of one schema, memory-mapped when they are complete."""
 
-    def __init__(self, path: Path, schema: pa.Schema, batch: int) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, batch: int, make: Callable[[list[Row]], pa.RecordBatch]) -> None:
         self._path = path
-        self._schema = schema
         self._batch = batch
+        self._make = make
         self._writer = pa.ipc.new_file(str(path), schema)
-        self._columns: dict[str, list[Any]] = {name: [] for name in schema.names}
+        self._pending: list[Row] = []
         self.rows = 0
 
-    def append(self, row: Iterable[Any]) -> None:
-        """Append a row; values in the order of the schema."""
-        for column, value in zip(self._columns.values(), row, strict=True):
-            column.append(value)
+    def append(self, row: Row) -> None:
+        """Append a row."""
+        self._pending.append(row)
         self.rows += 1
-        if self.rows % self._batch == 0:
+        if len(self._pending) == self._batch:
             self._flush()
 
     def _flush(self) -> None:
-        if next(iter(self._columns.values())):
-            self._writer.write_batch(pa.RecordBatch.from_pydict(self._columns, self._schema))
-            for column in self._columns.values():
-                column.clear()
+        if self._pending:
+            self._writer.write_batch(self._make(self._pending))
+            self._pending = []
 
     def close(self) -> None:
         """Complete the file; a second call does nothing."""
@@ -180,11 +180,11 @@ class _Spill:
         return pa.ipc.open_file(pa.memory_map(str(self._path))).read_all()
 
 
-class AssetsSpill(_Spill):
+class AssetsSpill(_Spill[tuple[Any, ...]]):
     """Files, in ``ASSET_SCHEMA``."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, ASSET_SCHEMA, ASSETS_BATCH)
+        super().__init__(path, ASSET_SCHEMA, ASSETS_BATCH, _assets)
 
     def add(self, record: int, asset: IndexedAsset) -> None:
         """Append a file of a record."""
@@ -199,7 +199,7 @@ class AssetsSpill(_Spill):
                 numbers.crs,
                 grid.width,
                 grid.height,
-                *grid.transform[:6],
+                *grid.coefficients,
                 asset.first_tiles_row,
                 clean_text(asset.tags) or None,
                 record,
@@ -208,7 +208,12 @@ class AssetsSpill(_Spill):
         )
 
 
-class TilesWriter(_Spill):
+def _assets(rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:
+    columns = zip(ASSET_SCHEMA, zip(*rows, strict=True), strict=True)
+    return pa.RecordBatch.from_arrays([pa.array(values, field.type) for field, values in columns], schema=ASSET_SCHEMA)
+
+
+class TilesWriter(_Spill[TileRanges]):
     """``tiles.arrow``: tile lists are written while files are read, so that they need not be kept.
 
     Parameters
@@ -220,12 +225,12 @@ class TilesWriter(_Spill):
     """
 
     def __init__(self, path: Path, before: int = 0) -> None:
-        super().__init__(path, TILES_SCHEMA, TILES_BATCH)
+        super().__init__(path, TILES_SCHEMA, TILES_BATCH, pack)
         self._before = before
 
     def add(self, levels: Iterable[TileRanges]) -> int:
         """Append the levels of one file; returns the row of the first."""
         first = self._before + self.rows
         for ranges in levels:
-            self.append(pack(ranges).values())
+            self.append(ranges)
         return first

@@ -63,8 +63,8 @@ def _parse(document: Any) -> BaseGeometry | None:
         return None
     try:
         geometry = shapely.force_2d(shapely.from_geojson(json.dumps(document)))
-    except (shapely.errors.GEOSException, ValueError) as error:
-        raise BadGeometryError(f"its geometry is not GeoJSON: {error!s:.100}") from None
+    except (shapely.errors.GEOSException, ValueError):
+        raise BadGeometryError("its geometry is not GeoJSON") from None
     return None if geometry.is_empty or not all(map(math.isfinite, geometry.bounds)) else geometry
 
 

@@ -9,7 +9,10 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from rasterflight_server.ingest.batches import TablePart
-from rasterflight_server.ingest.columns import Flaw, Rows, field_of, footprints, hrefs, instants, properties, texts
+from rasterflight_server.ingest.columns import field_of, hrefs, properties, texts
+from rasterflight_server.ingest.datetimecolumn import instants
+from rasterflight_server.ingest.geometrycolumn import footprints
+from rasterflight_server.ingest.rows import Flaw, Rows
 from rasterflight_server.ingest.sources import AssetSource
 from rasterflight_server.ingest.stacassets import ALL_DATA, AssetChoice, GridFacts, read_assets, read_grid
 

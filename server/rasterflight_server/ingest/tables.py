@@ -18,10 +18,13 @@ from rasterflight_server.ingest.batches import (
     query_parts,
 )
 from rasterflight_server.ingest.columnmap import ColumnMap, resolve_map
-from rasterflight_server.ingest.columns import Rows, footprints, hrefs, instants, properties, texts
+from rasterflight_server.ingest.columns import hrefs, properties, texts
+from rasterflight_server.ingest.datetimecolumn import instants
 from rasterflight_server.ingest.files import below, is_prefix
 from rasterflight_server.ingest.folder import is_raster_name
+from rasterflight_server.ingest.geometrycolumn import footprints
 from rasterflight_server.ingest.rasteret import RasteretReader, is_rasteret
+from rasterflight_server.ingest.rows import Rows
 from rasterflight_server.ingest.sources import AssetSource, Failure, RecordSource
 from rasterflight_server.ingest.stacassets import ALL_DATA, AssetChoice
 from rasterflight_server.ingest.stacparquet import StacReader, is_stac_table

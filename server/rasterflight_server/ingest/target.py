@@ -140,7 +140,7 @@ def occupied(out: Path, why: str) -> RequestError:
     """Error for a directory that cannot be written."""
     return RequestError(
         ErrorCode.BAD_REQUEST,
-        f"the index cannot be written to {out.name!r}: {why}",
+        f"the index cannot be written to {out.resolve().name!r}: {why}",
         field="out",
         hint="give a new or empty directory, or one that holds an index",
     )

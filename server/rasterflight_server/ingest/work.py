@@ -123,14 +123,16 @@ class Work:
     def run(self, number: int, source: SavedSource, *, several: bool) -> None:
         """Index the records of a source; where it is one of several, its failures name it."""
         found = source.find(self.stores, self.options.jobs)
-        self.take(number, _told(found, source.label) if several else found)
+        self.take(number, _told(found, source.label) if several else found, source.count())
 
-    def take(self, number: int, found: Found) -> None:
-        """Index records of a source."""
+    def take(self, number: int, found: Found, count: int | None = None) -> None:
+        """Index records of a source; ``count``: how many there are, where that is known."""
         records = iter(found)
         first = list(islice(records, _PEEK))
         if len(first) < _PEEK:
             self.bar.total = self.bar.n + len(first)
+        elif count is not None:
+            self.bar.total = self.bar.n + count
         elif self.previous is not None:
             self.bar.total = max(self.previous.manifest.records, self.bar.n)
         else:

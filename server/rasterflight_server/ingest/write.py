@@ -178,5 +178,8 @@ def write_tiles(path: Path, tiles: pa.Table, first: Rows, counts: Rows) -> Rows:
     rows = np.repeat(first[order] - starts[:-1], counts[order]) + np.arange(starts[-1])
     with pa.ipc.new_file(str(path), TILES_SCHEMA) as writer:
         for start in range(0, len(rows), TILES_BATCH):
-            writer.write_table(tiles.take(rows[start : start + TILES_BATCH]).combine_chunks(), TILES_BATCH)
+            block = rows[start : start + TILES_BATCH]
+            # They ascend: of a table of many batches only those that hold them are looked at.
+            near = tiles.slice(block[0], block[-1] - block[0] + 1)
+            writer.write_table(near.take(block - block[0]).combine_chunks(), TILES_BATCH)
     return moved

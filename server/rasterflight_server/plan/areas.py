@@ -17,8 +17,11 @@ from rasterflight_server.plan.bounds import vertex_bounds
 from rasterflight_server.plan.crs import LONLAT, in_degrees, parse_crs, transform_geometries
 from rasterflight_server.plan.limits import USUAL, Allowance
 from rasterflight_server.plan.polygons import Polygons
-from rasterflight_server.plan.uploads import FindUpload, no_uploads
+from rasterflight_server.plan.upload import FindUpload, no_uploads
 from rasterflight_server.types.lonlat import Box, crosses, lonlat_boxes
+
+#: Areas that are looked at in one go.
+_TOGETHER = 1 << 14
 
 
 class Areas:
@@ -53,6 +56,7 @@ class Areas:
         allowance: Allowance = USUAL,
     ) -> None:
         self.field = field
+        self._allowance = allowance
         crs = parse_crs(message.crs, f"{field}.crs")
         self.crs = crs.name
         self.projjson = crs.projjson
@@ -109,8 +113,9 @@ class Areas:
         # Of areas all over the world, each CRS sees few.
         known = self._by_crs.setdefault(crs, np.full(len(self), None, dtype=object))
         missing = numbers[shapely.is_missing(known[numbers])]
-        if len(missing):
-            known[missing] = transform_geometries(self.geometries[missing], self.crs, crs)
+        for piece in self._allowance.pieces(len(missing), _TOGETHER):
+            some = missing[piece]
+            known[some] = transform_geometries(self.geometries[some], self.crs, crs, self._allowance.go_on)
         return known[numbers]
 
     @property
@@ -122,6 +127,11 @@ class Areas:
     def wkb_sizes(self) -> npt.NDArray[np.int64]:
         """Bytes of each area as WKB."""
         return self._polygons.wkb_sizes
+
+    @cached_property
+    def vertices(self) -> int:
+        """Vertices of all areas."""
+        return int(shapely.get_num_coordinates(self.geometries).sum())
 
     @property
     def lonlat_bounds(self) -> tuple[float, float, float, float]:
@@ -145,13 +155,24 @@ class Areas:
 
     def match(self, footprints: npt.NDArray[np.object_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Pairs (index of footprint, index of area) that intersect, sorted; footprints are in degrees, None matches nothing."""
-        footprint, area = self._tree.query(_testable(footprints), predicate="intersects")
+        footprint, area = self._tree.query(self._testable(footprints), predicate="intersects")
         order = np.lexsort((area, footprint))
         return footprint[order].astype(np.int64), area[order].astype(np.int64)
 
     @cached_property
     def _tree(self) -> shapely.STRtree:
-        return shapely.STRtree(_testable(self._lonlat))
+        return shapely.STRtree(self._testable(self._lonlat))
+
+    def _testable(self, geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+        """The geometries for an intersection test: invalid ones give way to their bounds, which hold all that they hold."""
+        flawed = ~shapely.is_missing(geometries)
+        for piece in self._allowance.pieces(len(geometries), _TOGETHER):
+            flawed[piece] &= ~shapely.is_valid(geometries[piece])
+        if not flawed.any():
+            return geometries
+        testable = geometries.copy()
+        testable[flawed] = shapely.box(*vertex_bounds(geometries[flawed]).T)
+        return testable
 
     @cached_property
     def _lonlat(self) -> npt.NDArray[np.object_]:
@@ -199,13 +220,3 @@ def check_bbox(box: BBox, field: str, *, degrees: bool) -> Box:
                 hint="the order is (minx, miny, maxx, maxy)",
             )
     return bounds
-
-
-def _testable(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
-    """The geometries for an intersection test: invalid ones give way to their bounds, which hold all that they hold."""
-    flawed = ~shapely.is_valid(geometries) & ~shapely.is_missing(geometries)
-    if not flawed.any():
-        return geometries
-    testable = geometries.copy()
-    testable[flawed] = shapely.box(*vertex_bounds(geometries[flawed]).T)
-    return testable

@@ -20,12 +20,16 @@ from pyproj.exceptions import CRSError
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError
 from rasterflight_server.plan.crsfiles import names_file, uses_file
+from rasterflight_server.types.going import GoOn, for_ever
 
 #: Longitude, latitude in degrees: the CRS of footprints and of GeoJSON.
 LONLAT = "OGC:CRS84"
 
 #: Less than this, in percent, and a code may stand for another datum than the definition.
 _SURE = 90
+
+#: Points that are transformed at once: a few hundredths of a second, after which it is the turn of others.
+_TOGETHER = 1 << 16
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -70,14 +74,16 @@ def parse_crs(text: str, field: str) -> Definition:
     return definition
 
 
-def transform_geometries(geometries: npt.NDArray[np.object_], source: str, target: str) -> npt.NDArray[np.object_]:
+def transform_geometries(
+    geometries: npt.NDArray[np.object_], source: str, target: str, go_on: GoOn = for_ever
+) -> npt.NDArray[np.object_]:
     """Transform the vertices, not the edges between them (as ``rasterio.warp.transform_geom``); Z is dropped.
 
-    A vertex that the target cannot express becomes infinite.
+    A vertex that the target cannot express becomes infinite. ``go_on`` as for ``transform_points``.
     """
     if same_crs(source, target):
         return shapely.force_2d(geometries) if shapely.has_z(geometries).any() else geometries
-    coordinates = _transform(shapely.get_coordinates(geometries), source, target)
+    coordinates = transform_points(shapely.get_coordinates(geometries), source, target, go_on)
     return shapely.transform(geometries, lambda _: coordinates, include_z=False)
 
 
@@ -113,9 +119,21 @@ def in_degrees(crs: str) -> bool:
     return bool(found.is_geographic and math.isclose(found.axis_info[0].unit_conversion_factor, math.pi / 180))
 
 
-def transform_points(coordinates: npt.NDArray[np.float64], source: str, target: str) -> npt.NDArray[np.float64]:
-    """Transform coordinates, shape (n, 2); what the target cannot express becomes infinite."""
-    return coordinates if same_crs(source, target) else _transform(coordinates, source, target)
+def transform_points(
+    coordinates: npt.NDArray[np.float64], source: str, target: str, go_on: GoOn = for_ever
+) -> npt.NDArray[np.float64]:
+    """Transform coordinates, shape (n, 2); what the target cannot express becomes infinite.
+
+    ``go_on`` is called now and then, and raises when this is to end.
+    """
+    if same_crs(source, target):
+        return coordinates
+    found = np.empty((len(coordinates), 2))
+    for start in range(0, len(coordinates), _TOGETHER):
+        go_on()
+        part = slice(start, start + _TOGETHER)
+        found[part] = _transform(coordinates[part], source, target)
+    return found
 
 
 @lru_cache(maxsize=1024)

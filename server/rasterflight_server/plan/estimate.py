@@ -23,6 +23,7 @@ def estimate(plan: ReadPlan) -> Plan:
     """Count records, chips, rows, tiles and bytes of a plan."""
     tiles = stored = 0
     for record in plan.records:
+        plan.request.allowance.go_on()
         for cut in record.cuts:
             for asset, level, samples, windows in sources_needed(cut, cut.windows):
                 lengths = _lengths(asset, level, samples, windows)

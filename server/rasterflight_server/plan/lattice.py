@@ -12,6 +12,7 @@ from affine import Affine
 from rasterflight_server.plan.crs import LONLAT, epsg_code, in_degrees, same_crs, transform_points
 from rasterflight_server.plan.gridoptions import Pair, Target
 from rasterflight_server.types import Grid
+from rasterflight_server.types.going import GoOn, for_ever
 from rasterflight_server.warp import Projection, Resampling, Warp, aligned_target, bounds_of, default_target, plan_warp
 
 #: Pixels count as lined up when their corners are this close, in pixels.
@@ -145,8 +146,8 @@ def projected(grid: Grid, crs: str, resolution: Pair | None) -> Grid:
     )
 
 
-def warp_between(grid: Grid, target: Grid, resampling: Resampling, itemsize: int) -> Warp:
-    """Plan how the pixels of a target are made of those of a raster."""
+def warp_between(grid: Grid, target: Grid, resampling: Resampling, itemsize: int, *, go_on: GoOn = for_ever) -> Warp:
+    """Plan how the pixels of a target are made of those of a raster; ``go_on`` as for ``projection``."""
     source, crs = grid.crs or "", target.crs or ""
     if same_crs(source, crs):
         return plan_warp(grid, target, resampling, itemsize=itemsize)
@@ -155,19 +156,22 @@ def warp_between(grid: Grid, target: Grid, resampling: Resampling, itemsize: int
         grid,
         target,
         resampling,
-        to_source=projection(crs, source),
-        to_target=projection(source, crs),
+        to_source=projection(crs, source, go_on),
+        to_target=projection(source, crs, go_on),
         poles=tuple((float(x), float(y)) for x, y in poles[np.isfinite(poles).all(axis=1)]),
         source_degrees=in_degrees(source),
         itemsize=itemsize,
     )
 
 
-def projection(source: str, target: str) -> Projection:
-    """The way from one CRS to another, for arrays of any shape."""
+def projection(source: str, target: str, go_on: GoOn = for_ever) -> Projection:
+    """The way from one CRS to another, for arrays of any shape.
+
+    ``go_on`` is called before anything is projected, and raises when whoever projects is to end.
+    """
 
     def project(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        points = transform_points(np.column_stack([np.ravel(x), np.ravel(y)]), source, target)
+        points = transform_points(np.column_stack([np.ravel(x), np.ravel(y)]), source, target, go_on)
         return points[:, 0].reshape(np.shape(x)), points[:, 1].reshape(np.shape(x))
 
     return project

@@ -1,11 +1,13 @@
-"""What one request may ask for: of the server, and of a collection whose configuration sets bounds."""
+"""What one request may ask for, and for how long: of the server, and of a collection whose configuration sets bounds."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.catalog import Collection
 from rasterflight_server.errors import RequestError
 from rasterflight_server.settings import RequestLimits
+from rasterflight_server.types.going import GoOn, for_ever
 
 #: Limit -> what is counted, and the way out.
 _WORDS: Final = {
@@ -27,15 +29,30 @@ class Allowance:
         Limits of the server.
     collection
         That the request is for; None: only those of the server hold.
+    go_on
+        Raises when nobody waits for the answer any more, or its time is up.
     """
 
-    def __init__(self, server: RequestLimits = RequestLimits(), collection: Collection | None = None) -> None:  # noqa: B008 - it never changes
+    def __init__(
+        self,
+        server: RequestLimits = RequestLimits(),  # noqa: B008 - it never changes
+        collection: Collection | None = None,
+        go_on: GoOn = for_ever,
+    ) -> None:
+        #: Called now and then while a request is read and planned.
+        self.go_on = go_on
         self._server = server
         self._collection = collection
 
     def most(self, limit: str) -> int | None:
         """The tighter limit; None: there is none."""
         return min((most for most in self._both(limit) if most is not None), default=None)
+
+    def pieces(self, count: int, size: int) -> Iterator[slice]:
+        """Parts of much work, one after the other, while it may go on."""
+        for start in range(0, count, size):
+            self.go_on()
+            yield slice(start, start + size)
 
     def check(self, limit: str, count: int, *, or_more: bool = False) -> None:
         """Hold a count against a limit.

@@ -24,6 +24,7 @@ from rasterflight_server.plan.misses import (
     split_values,
 )
 from rasterflight_server.plan.request import Request
+from rasterflight_server.plan.selection import meeting
 from rasterflight_server.types import Grid
 from rasterflight_server.types.lonlat import lonlat_boxes
 
@@ -61,7 +62,7 @@ def no_records(collection: Collection, request: Request) -> ServiceError:
         filtered = _together(conditions, total)
         if filtered.any() and not (filtered & _placed(collection)).any():
             return nowhere(collection, "geometries")
-        conditions.append(_of_areas(collection, request.areas, total))
+        conditions.append(_of_areas(collection, request.areas, request))
     message, hint = _blame(conditions, total) if total else ("the collection has no records", "")
     return NoDataError(message, collection=collection.name, hint=hint)
 
@@ -121,9 +122,10 @@ def _of_filters(collection: Collection, request: Request, total: int) -> Iterato
     areas = iter(request.filter_areas)
     for item in request.filters:
         for keyword, label, part, nearest in _parts(collection, item):
+            request.allowance.go_on()
             yield _Condition(keyword, label, _bits(collection.matching([part]), total), nearest)
         if item.HasField("geometries"):
-            condition = _of_areas(collection, next(areas), total)
+            condition = _of_areas(collection, next(areas), request)
             yield _Condition("geometries", "the geometries of the filter", condition.matches, condition.nearest)
 
 
@@ -156,15 +158,12 @@ def _parts(collection: Collection, item: Filter) -> Iterator[tuple[str, str, Fil
         yield "where", f"where {_short(item.where)}", Filter(where=item.where), _nothing_nearer
 
 
-def _of_areas(collection: Collection, areas: Areas, total: int) -> _Condition:
-    hits = collection.select([], areas.lonlat_bounds)
-    footprints = np.asarray(shapely.from_wkb(hits["geometry"].to_numpy()), dtype=object)
-    footprint, _ = areas.match(footprints)
-    rows = hits["row"].to_numpy()[np.unique(footprint)]
+def _of_areas(collection: Collection, areas: Areas, request: Request) -> _Condition:
+    rows = meeting(collection.select([], areas.lonlat_bounds), areas, request)["row"].to_numpy()
     return _Condition(
         _GEOMETRIES,
         _GEOMETRIES,
-        _bits(rows, total),
+        _bits(rows, collection.manifest.records),
         lambda among: nearest_footprint(collection, among, areas.to_crs(LONLAT)),
     )
 

@@ -138,6 +138,7 @@ def _find_bands(
     times = hits["datetime"].cast(pa.int64()).to_pylist()
     columns = (hits["row"].to_pylist(), hits["id"].to_pylist(), times, hits["cloud_cover"].to_pylist())
     for facts in zip(*columns, strict=True):
+        request.allowance.go_on()
         record = Record(*facts)
         try:
             yield _Found(record, band_grids(collection, request, entries, record))
@@ -157,7 +158,7 @@ def _regrid(request: Request, found: Sequence[_Found]) -> Regrid | None:
         usable = all(grid.located and grid.axis_aligned for of_record in grids for grid in of_record)
         if request.windows is not None or not usable:
             return None
-    return Regrid(request.target, request.bands, grids)
+    return Regrid(request.target, request.bands, grids, request.allowance.go_on)
 
 
 def _cut_records(
@@ -165,6 +166,7 @@ def _cut_records(
 ) -> Iterator[RecordCut]:
     alike = request.layout == LAYOUT_PIXELS
     for one, of_record in zip(found, areas, strict=True):
+        request.allowance.go_on()
         if one.error is not None:
             yield RecordCut(one.record, (), one.error)
             continue

@@ -110,6 +110,7 @@ class PointPlan:
         PointCut or None
             None: it holds none of the points.
         """
+        self.request.allowance.go_on()
         record = self.records[position]
         points = None if wanted is None else np.asarray(wanted.any(axis=1))
         columns = range(len(self._entries)) if wanted is None else np.flatnonzero(wanted.any(axis=0))

@@ -15,6 +15,8 @@ from rasterflight_server.plan.wkb import tamed
 
 #: Largest area, as WKB.
 MAX_AREA_BYTES = 4 << 20
+#: Areas that are parsed in one go.
+_TOGETHER = 1 << 14
 _POLYGONS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 
 
@@ -43,20 +45,14 @@ class Polygons:
         sizes = np.fromiter(map(len, values), np.int64, len(values))
         # Parsed, it has two dimensions, of up to four.
         _check_sizes(sizes, 2 * MAX_AREA_BYTES, field)
-        values, vertices = tamed(values)
+        values, vertices = values.copy(), 0
+        for piece in allowance.pieces(len(values), _TOGETHER):
+            values[piece], more = tamed(values[piece])
+            vertices += more
         allowance.check("vertices", vertices)
-        with np.errstate(invalid="ignore"):  # NaN in what is damaged
-            geometries = np.asarray(shapely.from_wkb(values, on_invalid="ignore"), dtype=object)
-        kinds = shapely.get_type_id(geometries)
-        finite = np.isfinite(shapely.bounds(geometries)).all(axis=1) & _all_finite(geometries)
-        empty = shapely.is_empty(geometries)
-        usable = np.isin(kinds, [int(kind) for kind in _POLYGONS]) & finite & ~empty
-        if not usable.all():
-            first = int(np.argmin(usable))
-            message, hint = _complaint(geometries[first], empty=bool(empty[first]))
-            raise RequestError(
-                ErrorCode.BAD_GEOMETRY, f"geometry {first + 1} {message}", field=f"{field}.wkb[{first}]", hint=hint
-            )
+        geometries = np.empty(len(values), dtype=object)
+        for piece in allowance.pieces(len(values), _TOGETHER):
+            geometries[piece] = _parsed(values[piece], piece.start, field)
         return cls(geometries)
 
     @cached_property
@@ -79,6 +75,24 @@ class Polygons:
             LIMIT_EXCEEDED.
         """
         _check_sizes(self.wkb_sizes, MAX_AREA_BYTES, field)
+
+
+def _parsed(values: npt.NDArray[np.object_], begin: int, field: str) -> npt.NDArray[np.object_]:
+    """Some of the areas, which begin with this one; checked."""
+    with np.errstate(invalid="ignore"):  # NaN in what is damaged
+        geometries = np.asarray(shapely.from_wkb(values, on_invalid="ignore"), dtype=object)
+    kinds = shapely.get_type_id(geometries)
+    finite = np.isfinite(shapely.bounds(geometries)).all(axis=1) & _all_finite(geometries)
+    empty = shapely.is_empty(geometries)
+    usable = np.isin(kinds, [int(kind) for kind in _POLYGONS]) & finite & ~empty
+    if not usable.all():
+        first = int(np.argmin(usable))
+        message, hint = _complaint(geometries[first], empty=bool(empty[first]))
+        number = begin + first
+        raise RequestError(
+            ErrorCode.BAD_GEOMETRY, f"geometry {number + 1} {message}", field=f"{field}.wkb[{number}]", hint=hint
+        )
+    return geometries
 
 
 def _check_sizes(sizes: npt.NDArray[np.int64], most: int, field: str) -> None:

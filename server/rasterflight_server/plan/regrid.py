@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +28,7 @@ from rasterflight_server.plan.physical import physical_dtype
 from rasterflight_server.plan.validity import witnesses
 from rasterflight_server.plan.warpedcut import WarpedCut, Ways
 from rasterflight_server.types import Grid, Window
+from rasterflight_server.types.going import GoOn
 from rasterflight_server.warp import Resampling, bounds_of
 
 #: The bands of a record, by the grid that they are on.
@@ -53,20 +54,23 @@ class Regrid:
         Names of the bands asked for.
     records
         Of all records that take part; all grids say where they lie.
+    go_on
+        Called now and then, also while the warps that are planned here are made; raises when they are to end.
     """
 
-    def __init__(self, target: Target, bands: Sequence[str], records: Sequence[BandGrids]) -> None:
+    def __init__(self, target: Target, bands: Sequence[str], records: Sequence[BandGrids], go_on: GoOn) -> None:
         self._target = target
+        self._go_on = go_on
         self._bands = bands
         self._records = [list(grids) for grids in records]
         self._lattice = choose_lattice(target, self._records)
         # Records of a time series share their grids.
         self._own = lru_cache(maxsize=1024)(lambda grid: own_lattice(target, grid))
         self._under = lru_cache(maxsize=1024)(self._part)
-        self._warp = lru_cache(maxsize=1024)(warp_between)
+        self._warp = lru_cache(maxsize=1024)(partial(warp_between, go_on=go_on))
         self._factor = lru_cache(maxsize=1024)(self._decimation)
         self._around = lru_cache(maxsize=1024)(_covered)
-        self._ways = Ways()
+        self._ways = Ways(go_on)
         self._methods = self._choose_methods(records)
         self._levels: dict[str, set[int]] = defaultdict(set)
         #: All parts of the grid that records were put on.
@@ -121,6 +125,7 @@ class Regrid:
         """The bands that are resampled in some record, by column, and how."""
         found: dict[int, Resampling] = {}
         for grids in records:
+            self._go_on()
             for grid, bands in grids.items():
                 if not self._lattice_of(grid).holds(grid):
                     for band in bands:

@@ -34,7 +34,7 @@ from rasterflight_server.plan.limits import USUAL, Allowance
 from rasterflight_server.plan.points import Points, check_bands, parse_points
 from rasterflight_server.plan.start import Start, parse_start
 from rasterflight_server.plan.ticketsize import check_parts
-from rasterflight_server.plan.uploads import FindUpload, no_uploads
+from rasterflight_server.plan.upload import FindUpload, no_uploads
 from rasterflight_server.types import Window
 
 MIB = 1 << 20

@@ -15,6 +15,8 @@ from rasterflight_server.types.lonlat import Box
 
 #: Pairs of record and area that are tested at a time, at the most.
 _PAIRS_TOGETHER = 2_000_000
+#: Vertices of areas that are looked at by footprints at a time, each once for each of these, at the most.
+_VERTICES_TOGETHER = 10_000_000
 
 Ints = npt.NDArray[np.int64]
 
@@ -47,9 +49,13 @@ def matching(collection: Collection, request: Request, bounds: Box | None = None
     """Find the records that match the filters; ``bounds`` and ``margin`` as ``Collection.select`` takes them."""
     hits = collection.select(request.filters, bounds, margin)
     for areas in request.filter_areas:
-        rows = [rows[np.unique(footprint)] for rows, footprint, _ in _matches(hits, areas)]
-        hits = _taken(hits, rows)
+        hits = meeting(hits, areas, request)
     return hits
+
+
+def meeting(hits: pa.Table, areas: Areas, request: Request) -> pa.Table:
+    """The records that intersect any of some areas of a request."""
+    return _taken(hits, [rows[np.unique(footprint)] for rows, footprint, _ in _matches(hits, areas, request)])
 
 
 def _joined(hits: pa.Table, areas: Areas, request: Request) -> Selection:
@@ -57,7 +63,7 @@ def _joined(hits: pa.Table, areas: Areas, request: Request) -> Selection:
     kept: list[Ints] = []
     found: list[Ints] = []
     pairs = 0
-    for rows, footprint, area in _matches(hits, areas):
+    for rows, footprint, area in _matches(hits, areas, request):
         if request.numbers is not None:
             counts = np.isin(area, request.numbers)
             footprint, area = footprint[counts], area[counts]  # noqa: PLW2901
@@ -69,14 +75,16 @@ def _joined(hits: pa.Table, areas: Areas, request: Request) -> Selection:
     return Selection(_taken(hits, kept), found)
 
 
-def _matches(hits: pa.Table, areas: Areas) -> Iterator[tuple[Ints, Ints, Ints]]:
+def _matches(hits: pa.Table, areas: Areas, request: Request) -> Iterator[tuple[Ints, Ints, Ints]]:
     """Rows of hits, and pairs (index of row, number of area) that intersect; some hits at a time, so that pairs stay few."""
-    together = max(1, _PAIRS_TOGETHER // len(areas))
-    for first in range(0, len(hits), together):
-        some = hits.slice(first, together)
+    for piece in request.allowance.pieces(len(hits), max(1, _PAIRS_TOGETHER // len(areas))):
+        some = hits[piece]
         # Bounds first: most footprints need not even be parsed.
         near = areas.near(np.stack([some[side].to_numpy() for side in ("xmin", "ymin", "xmax", "ymax")], axis=1))
-        yield first + near, *areas.match(_footprints(some.take(pa.array(near))))
+        # Areas of many vertices take long to hold against one footprint.
+        for part in request.allowance.pieces(len(near), max(1, _VERTICES_TOGETHER // areas.vertices)):
+            rows = near[part]
+            yield piece.start + rows, *areas.match(_footprints(some.take(pa.array(rows))))
 
 
 def _taken(hits: pa.Table, rows: Sequence[Ints]) -> pa.Table:

@@ -1,7 +1,7 @@
 """What to cut out of one record where its pixels are put on another grid."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from rasterflight_server.plan.cutouts import GridCut
 from rasterflight_server.types import Window
+from rasterflight_server.types.going import GoOn
 from rasterflight_server.warp import Block, Warp
 
 #: Pixels whose ways from grid to grid are remembered, some 64 bytes each: records of a time series go the same ways.
@@ -21,15 +22,27 @@ Place = tuple[int, int, int, int]
 
 
 class Ways:
-    """How windows of a read are made of pixels of its files; belongs to the thread that drives the read."""
+    """How windows of a read are made of pixels of its files; belongs to the thread that drives the read.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    go_on
+        Called before each block; raises when the read is to end.
+    """
+
+    def __init__(self, go_on: GoOn) -> None:
+        self._go_on = go_on
         self._blocks: OrderedDict[tuple[int, Window], tuple[Warp, Sequence[Block]]] = OrderedDict()
         self._pixels = 0
         self._sources: dict[tuple[int, Window], Place] = {}
 
-    def blocks(self, warp: Warp, window: Window) -> Sequence[Block]:
+    def blocks(self, warp: Warp, window: Window) -> Iterator[Block]:
         """The blocks of a window, see ``Warp.blocks``."""
+        for block in self._all_blocks(warp, window):
+            self._go_on()
+            yield block
+
+    def _all_blocks(self, warp: Warp, window: Window) -> Sequence[Block]:
         key = id(warp), window
         if key in self._blocks:
             self._blocks.move_to_end(key)
@@ -73,7 +86,7 @@ class WarpedCut(GridCut):
         found = [self.ways.source(self.warp, self.moved(Window(*window))) for window in windows.tolist()]
         return np.array(found, dtype=np.int64).reshape(-1, 4)
 
-    def blocks(self, window: Window) -> Sequence[Block]:
+    def blocks(self, window: Window) -> Iterator[Block]:
         """The blocks of a window; their targets are as the warp counts."""
         return self.ways.blocks(self.warp, self.moved(window))
 

@@ -59,7 +59,7 @@ class Placement:
         """Write the parts of a decoded tile."""
         if len(self.source) == 1:
             [target] = self.targets()
-            tile.take(self.source[0].tolist(), self.sample, target, scratch)
+            tile.take(self.source[0].tolist(), self.sample, target)
             return
         layer = tile.restored(scratch)[:, :, self.sample]
         for (top, bottom, left, right), target in zip(self.source.tolist(), self.targets(), strict=True):

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from rasterflight_server.read.codecs import NONE, can_stop, inflate
-from rasterflight_server.read.samples import HORIZONTAL, Pixels, restore, undo_differences
+from rasterflight_server.read.samples import HORIZONTAL, Pixels, add_sums, restore, undo_differences
 from rasterflight_server.read.scratch import Scratch
 from rasterflight_server.types import Level
 
@@ -79,7 +79,7 @@ class Tile:
         self._held = own, differences
         self._kept = True
 
-    def take(self, part: Sequence[int], sample: int, out: Pixels, scratch: Scratch) -> None:
+    def take(self, part: Sequence[int], sample: int, out: Pixels) -> None:
         """Write a rectangle of one sample to where it goes.
 
         Parameters
@@ -94,11 +94,9 @@ class Tile:
         if not differences:
             out[...] = pixels[top:bottom, left:right, sample]
             return
-        stored = pixels[top:bottom, :right, 0]
-        if left == 0:
-            undo_differences(stored, out)
-        else:
-            out[...] = undo_differences(stored, _room(scratch, stored))[:, left:]
+        undo_differences(pixels[top:bottom, left:right, 0], out)
+        if left:
+            add_sums(pixels[top:bottom, :left, 0], out)
 
     def restored(self, scratch: Scratch) -> Pixels:
         """All pixels, shape (rows, tile width, samples); in a tile that is kept they are at hand from now on."""

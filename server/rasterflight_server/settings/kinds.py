@@ -95,14 +95,19 @@ class Size(Kind):
         return str(value)
 
 
+@dataclass(frozen=True, slots=True)
 class Number(Kind):
-    """A finite number from 0 on."""
+    """A finite number from 0 on, or above it."""
+
+    above: bool = False
 
     def take(self, value: object, base: Path) -> object:  # noqa: ARG002 - of all kinds
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise WrongValueError("is not a number", "write it without quotes")
         if not 0 <= value <= sys.float_info.max:
             raise WrongValueError("is not a finite number from 0 on")
+        if self.above and not value:
+            raise WrongValueError("leaves no time at all", "write a number above 0")
         return float(value)
 
     def parse(self, text: str, base: Path) -> object:
@@ -202,6 +207,8 @@ class Address(Text):
 #: Types of fields that say more than Python's own.
 ByteSize = Annotated[int, Size()]
 Positive = Annotated[int, Whole(least=1)]
+#: Seconds that must be some.
+Time = Annotated[float, Number(above=True)]
 HostPort = Annotated[str, Address()]
 PathOrUrl = Annotated[str, Place()]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from rasterflight_server.settings.kinds import ByteSize, Positive
+from rasterflight_server.settings.kinds import ByteSize, Positive, Time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +31,8 @@ class RequestLimits:
     bytes: ByteSize | None = None
     """Bytes of pixels that would be sent."""
 
-    seconds: float | None = None
-    """How long a stream may take."""
+    seconds: Time | None = None
+    """How long a request may take: to be planned, and to be streamed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class LimitSettings:
     queue_seconds: float = 5.0
     """How long a stream waits before it is BUSY."""
 
-    stalled_seconds: float = 300.0
+    stalled_seconds: Time = 300.0
     """A stream from which nothing is read for so long is ended; after as long again its connection is closed, if no other stream runs on it."""
 
     request: RequestLimits = field(default_factory=RequestLimits)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from rasterflight_server.settings.kinds import ByteSize
+from rasterflight_server.settings.kinds import ByteSize, Positive, Time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,10 +15,10 @@ class SqlSettings:
     memory: ByteSize = 512 << 20
     """Bytes of memory that one statement may take."""
 
-    threads: int = 2
+    threads: Positive = 2
     """Threads that one statement may use."""
 
-    seconds: float = 60.0
+    seconds: Time = 60.0
     """How long a statement may work; that a client reads slowly does not count."""
 
     statements: int = 4

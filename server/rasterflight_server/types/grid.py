@@ -43,6 +43,12 @@ class Grid:
         return Window(0, 0, self.width, self.height)
 
     @property
+    def coefficients(self) -> tuple[float, float, float, float, float, float]:
+        """The transform as numbers."""
+        transform = self.transform
+        return transform.a, transform.b, transform.c, transform.d, transform.e, transform.f
+
+    @property
     def located(self) -> bool:
         """The raster says where its pixels are: it has a CRS, and a transform that is not just pixel numbers."""
         return self.crs is not None and self.transform != Affine.identity()

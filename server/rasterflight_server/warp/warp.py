@@ -23,6 +23,8 @@ from rasterflight_server.warp.widened import Widened
 
 #: Pixels of a block: its coordinates and weights stay in the cache of a core.
 BLOCK_PIXELS = 1 << 15
+#: Pixels of the source under a block, about: where a target pixel is made of very many, a block would take seconds.
+_SOURCE_PIXELS = 1 << 23
 
 
 class Block:
@@ -127,7 +129,8 @@ class Warp:
             if common is None or chunk.source.width == 0 or chunk.source.height == 0:
                 continue
             scan = Scan(self.transformer, chunk, common.row_off, common.height)
-            rows = max(1, max_pixels // common.width)
+            shrinks = min(chunk.scale[0], 1.0) * min(chunk.scale[1], 1.0)
+            rows = max(1, int(min(max_pixels, _SOURCE_PIXELS * shrinks)) // common.width)
             for row in range(common.row_off, common.row_off + common.height, rows):
                 height = min(rows, common.row_off + common.height - row)
                 yield Block(self, scan, Window(common.col_off, row, common.width, height))

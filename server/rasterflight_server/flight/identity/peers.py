@@ -5,7 +5,8 @@ import secrets
 from typing import Any, Final
 from urllib.parse import unquote
 
-_FORWARDED: Final = "rasterflight/"
+#: How the names of connections begin that were handed on.
+FORWARDED: Final = "rasterflight/"
 #: Whoever has one address of IPv6 has all of its network.
 _IPV6_NETWORK: Final = 64
 
@@ -23,13 +24,10 @@ def address_of(peer: str) -> str:
     str
         An address, for IPv6 its network; empty for sockets of this machine.
     """
-    kind, _, rest = unquote(peer).partition(":")
-    if kind == "unix-abstract" and rest.startswith(_FORWARDED):
-        host = told_peer(peer)
-    elif kind in ("ipv4", "ipv6"):
-        host = rest.rpartition(":")[0].strip("[]")
-    else:
-        return ""
+    host = _forwarded_from(peer)
+    if host is None:
+        kind, _, rest = unquote(peer).partition(":")
+        host = rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -43,13 +41,19 @@ def address_of(peer: str) -> str:
 
 def told_peer(peer: str) -> str:
     """A peer as people are told of it: as gRPC names it, or the address that a connection was handed on from."""
+    host = _forwarded_from(peer)
+    return peer if host is None else host or "unix:"
+
+
+def _forwarded_from(peer: str) -> str | None:
+    """The address that a connection was handed on from, empty for a socket of this machine; None: it was not handed on."""
     kind, _, rest = unquote(peer).partition(":")
-    forwarded = kind == "unix-abstract" and rest.startswith(_FORWARDED)
-    return rest.removeprefix(_FORWARDED).partition("/")[0] if forwarded else peer
+    forwarded = kind == "unix-abstract" and rest.startswith(FORWARDED)
+    return rest.removeprefix(FORWARDED).partition("/")[0] if forwarded else None
 
 
-def forwarded_name(peer: Any) -> str | None:
-    """The name for the socket by which a connection is handed on; it tells the process there who called.
+def forwarded_name(peer: Any) -> str:
+    """The name for the socket by which a connection is handed on; it tells the process there who called, and which connection it is.
 
     Parameters
     ----------
@@ -58,7 +62,7 @@ def forwarded_name(peer: Any) -> str | None:
 
     Returns
     -------
-    str or None
-        An abstract address of the kernel, used once; None: nothing is to be told of a socket of this machine.
+    str
+        An abstract address of the kernel, used once; it has no address of a socket of this machine.
     """
-    return f"\0{_FORWARDED}{peer[0]}/{secrets.token_hex(8)}" if isinstance(peer, tuple) else None
+    return f"\0{FORWARDED}{peer[0] if isinstance(peer, tuple) else ''}/{secrets.token_hex(8)}"
