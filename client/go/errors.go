@@ -132,6 +132,20 @@ func translate(err error, trailer metadata.MD, url string) error {
 	return fromStatus(told, url)
 }
 
+// lost is translate in the middle of a stream: that a server is there has been seen.
+func lost(err error, trailer metadata.MD, url string) error {
+	told := status.Convert(err)
+	if told.Code() != codes.Unavailable || detail(trailer) != nil {
+		return translate(err, trailer, url)
+	}
+	return &Error{
+		Code:      ErrUnavailable,
+		Message:   fmt.Sprintf("the connection to %s was lost: %s", url, told.Message()),
+		Hint:      "read again",
+		Retryable: true,
+	}
+}
+
 func detail(trailer metadata.MD) *Error {
 	for _, value := range trailer.Get(errorTrailer) {
 		message := new(rasterflightv1.ErrorDetail)

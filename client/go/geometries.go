@@ -17,12 +17,15 @@ func (b BBox) message() *rasterflightv1.BBox {
 	return &rasterflightv1.BBox{Minx: b.MinX, Miny: b.MinY, Maxx: b.MaxX, Maxy: b.MaxY}
 }
 
-// Geometries are areas, numbered from 1 in their order; made by [BBoxes], [WKB] or [GeoJSON], in lon/lat unless [Geometries.In]
+// Geometries are areas, numbered from 1 in their order; made by [BBoxes], [WKB], [GeoJSON] or [Upload.Geometries], in lon/lat unless [Geometries.In]
 // says otherwise.
 type Geometries struct {
 	crs   string
 	boxes []BBox
 	wkb   [][]byte
+	// upload that holds them instead, and how many they are.
+	upload string
+	count  int
 }
 
 // BBoxes are areas as boxes.
@@ -33,15 +36,19 @@ func WKB(values ...[]byte) *Geometries { return &Geometries{wkb: values} }
 
 // In says the CRS of the coordinates, x before y: anything PROJ understands ("EPSG:32618", WKT, PROJJSON).
 func (g *Geometries) In(crs string) *Geometries {
-	return &Geometries{crs: crs, boxes: g.boxes, wkb: g.wkb}
+	other := *g
+	other.crs = crs
+	return &other
 }
 
 // Len is how many they are.
-func (g *Geometries) Len() int { return len(g.boxes) + len(g.wkb) }
+func (g *Geometries) Len() int { return len(g.boxes) + len(g.wkb) + g.count }
 
 func (g *Geometries) message(field string) (*rasterflightv1.Geometries, error) {
 	message := &rasterflightv1.Geometries{Crs: crsOrLonLat(g.crs)}
 	switch {
+	case g.upload != "":
+		message.Source = &rasterflightv1.Geometries_Upload{Upload: g.upload}
 	case len(g.wkb) > 0:
 		message.Source = &rasterflightv1.Geometries_Wkb{Wkb: &rasterflightv1.WkbList{Values: g.wkb}}
 	case len(g.boxes) > 0:

@@ -2,6 +2,7 @@ package rasterflight
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -37,6 +38,8 @@ type Plan struct {
 	Info *flight.FlightInfo
 
 	client *Client
+	// sent is what was asked; nil: a ticket.
+	sent *sentRequest
 }
 
 // Endpoint is a part of a read. Its ticket stands alone: any Flight client may take it, on any replica of the server.
@@ -48,12 +51,30 @@ type Endpoint struct {
 	Expires time.Time
 }
 
-// Plan finds out what a read would do, given as a message. [Collection.Plan] is the easier way.
+// Plan finds out what a read would do, given as a message. [Collection.Plan] is the easier way. Areas of more than 1 MiB go up before
+// (see [Client.Upload]), and are dropped at the end of a read of the plan, or 15 minutes after their last use.
 func (c *Client) Plan(ctx context.Context, request *rasterflightv1.ReadRequest) (*Plan, error) {
 	if request.Compression == 0 && c.compression != 0 {
 		request = proto.Clone(request).(*rasterflightv1.ReadRequest)
 		request.Compression = c.compression
 	}
+	sent, err := c.send(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := c.planOf(ctx, sent.message)
+	if errors.Is(err, ErrUploadNotFound) && sent.hasUploads() {
+		plan, err = c.planOf(ctx, request)
+	}
+	if err != nil {
+		sent.drop()
+		return nil, err
+	}
+	plan.sent = sent
+	return plan, nil
+}
+
+func (c *Client) planOf(ctx context.Context, request *rasterflightv1.ReadRequest) (*Plan, error) {
 	command, err := Ticket(request)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 )
 
@@ -59,17 +60,14 @@ func (s *Stream) Samples() iter.Seq2[Sample, error] {
 			return
 		}
 		for s.Next() {
-			rows := newSampleRows(s)
+			rows := newSampleRows(s.RecordBatch())
 			if rows == nil {
 				s.Close()
 				s.err = protocolError(s.plan.client.url, "columns of points are of other types")
 				break
 			}
-			for i := range rows.indexes.Len() {
-				if rows.errors != nil && rows.errors.IsValid(i) {
-					continue
-				}
-				if !yield(rows.sample(i), nil) {
+			for sample := range rows.samples() {
+				if !yield(sample, nil) {
 					return
 				}
 			}
@@ -90,8 +88,7 @@ type sampleRows struct {
 	neighbours                          *array.Float64
 }
 
-func newSampleRows(s *Stream) *sampleRows {
-	batch := s.RecordBatch()
+func newSampleRows(batch arrow.RecordBatch) *sampleRows {
 	r := &sampleRows{
 		indexes:        column[*array.Int64](batch, "point_index"),
 		x:              column[*array.Float64](batch, "point_x"),
@@ -117,6 +114,17 @@ func newSampleRows(s *Stream) *sampleRows {
 		return nil
 	}
 	return r
+}
+
+// samples are those of all records that could be read.
+func (r *sampleRows) samples() iter.Seq[Sample] {
+	return func(yield func(Sample) bool) {
+		for i := range r.indexes.Len() {
+			if (r.errors == nil || r.errors.IsNull(i)) && !yield(r.sample(i)) {
+				return
+			}
+		}
+	}
 }
 
 func (r *sampleRows) sample(i int) Sample {

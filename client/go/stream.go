@@ -2,15 +2,11 @@ package rasterflight
 
 import (
 	"context"
-	"io"
 	"slices"
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/flight"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/rasterflight/rasterflight/client/go/rasterflightv1"
 )
@@ -140,123 +136,6 @@ func (s *Stream) start(ctx context.Context, said reading) {
 	}()
 }
 
-// readEndpoint takes an endpoint to its end; where it breaks off, another call goes on with the rows that did not come.
-func (s *Stream) readEndpoint(ctx context.Context, endpoint int, schema *arrow.Schema, lane chan<- chunk) {
-	tries := attempts{client: s.plan.client}
-	part := part{ticket: s.plan.Endpoints[endpoint].Ticket, schema: schema, number: endpoint, lane: lane}
-	for {
-		hasRows, err := s.pull(ctx, &part)
-		if err == nil {
-			return
-		}
-		if hasRows {
-			tries = attempts{client: s.plan.client}
-		}
-		if part.next != nil || !part.hasBegun {
-			if err = tries.wait(ctx, err); err == nil && part.next != nil {
-				part.ticket, err = startingAt(part.ticket, part.next)
-			}
-		}
-		if err != nil {
-			send(ctx, lane, chunk{endpoint: endpoint, err: err})
-			return
-		}
-	}
-}
-
-// part is an endpoint that is read.
-type part struct {
-	number int
-	ticket []byte
-	// schema as it must be; nil: it is not known yet.
-	schema *arrow.Schema
-	lane   chan<- chunk
-	// hasBegun: rows of it came; next is where those after them begin; nil: nobody knows.
-	hasBegun bool
-	next     *rasterflightv1.Position
-}
-
-func (s *Stream) pull(ctx context.Context, part *part) (hasRows bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	call, err := s.plan.client.flight.DoGet(ctx, &flight.Ticket{Ticket: part.ticket})
-	if err != nil {
-		return false, translate(err, nil, s.plan.client.url)
-	}
-	messages := &noted{call: call, url: s.plan.client.url}
-	reader, err := flight.NewRecordReader(messages)
-	if err != nil {
-		return false, messages.failure(err)
-	}
-	defer reader.Release()
-	if part.schema == nil {
-		part.schema = reader.Schema()
-		if !send(ctx, part.lane, chunk{schema: part.schema}) {
-			return false, translate(ctx.Err(), nil, s.plan.client.url)
-		}
-	}
-	if !reader.Schema().Equal(part.schema) {
-		return false, protocolError(s.plan.client.url, "rows have another schema than was planned")
-	}
-	for reader.Next() {
-		batch := reader.RecordBatch()
-		batch.Retain()
-		progress := new(rasterflightv1.Progress)
-		// decoration: another server may say something else here
-		_ = proto.Unmarshal(reader.LatestAppMetadata(), progress)
-		if !send(ctx, part.lane, chunk{endpoint: part.number, batch: batch, progress: progress}) {
-			batch.Release()
-			return true, translate(ctx.Err(), nil, s.plan.client.url)
-		}
-		hasRows, part.hasBegun, part.next = true, true, progress.Next
-	}
-	s.plan.client.reached.Store(true)
-	return hasRows, messages.failure(reader.Err())
-}
-
-func send(ctx context.Context, lane chan<- chunk, one chunk) bool {
-	select {
-	case lane <- one:
-		return true
-	case <-ctx.Done():
-		if one.err == nil {
-			return false
-		}
-	}
-	// who closes the stream takes what is left
-	lane <- one
-	return true
-}
-
-// noted remembers why a call ended, which the readers of Arrow wrap in words of their own.
-type noted struct {
-	call interface {
-		Recv() (*flight.FlightData, error)
-		Trailer() metadata.MD
-	}
-	url string
-	err error
-}
-
-func (n *noted) Recv() (*flight.FlightData, error) {
-	data, err := n.call.Recv()
-	if err != nil && err != io.EOF {
-		n.err = translate(err, n.call.Trailer(), n.url)
-	}
-	return data, err
-}
-
-// failure gives the error of the call behind one of Arrow.
-func (n *noted) failure(err error) error {
-	switch {
-	case n.err != nil:
-		return n.err
-	case err != nil && err != io.EOF:
-		return protocolError(n.url, err.Error())
-	}
-	return nil
-}
-
 // Schema of the rows.
 func (s *Stream) Schema() *arrow.Schema { return s.plan.Schema }
 
@@ -280,6 +159,7 @@ func (s *Stream) Next() bool {
 			return true
 		}
 	}
+	s.plan.sent.drop()
 	return false
 }
 
@@ -342,6 +222,7 @@ func (s *Stream) Close() {
 	}
 	s.lanes = nil
 	s.working.Wait()
+	s.plan.sent.drop()
 }
 
 // Retain does nothing: a stream has one owner.

@@ -377,6 +377,18 @@ def test_errors_say_what_and_where(connection) -> None:
         assert told.request_id
 
 
+def test_errors_are_told_whatever_their_bytes_look_like(url: str) -> None:
+    # in this the driver would find a status of gRPC, of another code than that which came, and say so
+    request_id = "b+" + "x" * 43
+    with (
+        connected(url, **{"adbc.flight.sql.rpc.call_header.x-request-id": request_id}) as connection,
+        pytest.raises(Error, match=r"\[COLLECTION_NOT_FOUND\] there is no table 'nyy'") as caught,
+    ):
+        query(connection, "SELECT * FROM nyy")
+    assert "mismatch" not in str(caught.value)
+    assert detail(caught.value).request_id == request_id
+
+
 def test_parameters_that_do_not_fit_are_refused(connection) -> None:
     assert "1 values for 2 parameters" in refusal(connection, "SELECT ?, ?", (1,)).message
     several = pa.record_batch({"1": [1, 2]})

@@ -22,6 +22,7 @@ from support.certificates import Authority
 from support.scenes import noise, write_items, write_scene
 from support.server import ServerProcess, run_server_command
 from support.toolchains import run_tool
+from support.unsteady import unsteady
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "client" / "go"
@@ -34,14 +35,19 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def served(indexes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server of "ny", and of "made", whose records are worth an endpoint each when read often enough."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of two records, which are worth an endpoint each when read often enough."""
     folder = tmp_path_factory.mktemp("made")
     write_scene(folder / "B1.tif", noise(2048, 2048))
     items = write_items(folder / "items.json", {name: {"B1": "B1.tif"} for name in ("first", "second")})
     done = run_server_command("index", items, "--out", folder / "index", "--name", "made")
     assert done.returncode == 0, done.stderr
-    with ServerProcess({"ny": indexes["ny"], "made": folder / "index"}) as server:
+    return folder / "index"
+
+
+@pytest.fixture(scope="module")
+def served(indexes: dict[str, Path], made: Path) -> Iterator[str]:
+    with ServerProcess({"ny": indexes["ny"], "made": made}) as server:
         yield server.url
 
 
@@ -129,7 +135,7 @@ def expected(client: rf.Client, name: str, request: bytes) -> dict[str, Any]:
     return told | {"chips": chips} | digests
 
 
-def test_its_own_tests(served: str, encrypted: dict[str, str], tmp_path: Path) -> None:
+def test_its_own_tests(served: str, made: Path, encrypted: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "expected.json"
     with rf.connect(served) as client:
         requests = {name: json.dumps(fields).encode() for name, fields in TICKETS.items()}
@@ -139,8 +145,12 @@ def test_its_own_tests(served: str, encrypted: dict[str, str], tmp_path: Path) -
     file.write_text(json.dumps(cases))
     race = ["-race"] if shutil.which("gcc") else []
     variables = {"RASTERFLIGHT_URL": served, "RASTERFLIGHT_TEST_EXPECTED": str(file), **encrypted}
-    told = go("test", "-count=1", "-v", *race, "./...", **variables)
+    with unsteady(served, {"made": made}) as (cut, pair):
+        variables |= {"RASTERFLIGHT_TEST_CUT_URL": cut.url, "RASTERFLIGHT_TEST_WORKERS_URL": pair.url}
+        told = go("test", "-count=1", "-v", *race, "./...", **variables)
+    assert cut.connections > 4
     assert "--- PASS: TestManyEndpoints" in told
+    assert "--- PASS: TestReadsOverConnectionsThatAreCut" in told
     assert "--- PASS: TestPixelsAndErrorsAreThoseOfPython/blocks,_binary" in told
     assert "--- SKIP" not in told
 

@@ -20,6 +20,7 @@ from support.certificates import Authority
 from support.scenes import noise, write_items, write_scene
 from support.server import ServerProcess, run_server_command
 from support.toolchains import maven
+from support.unsteady import unsteady
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ROOT / "client" / "java"
@@ -83,10 +84,13 @@ def served(indexes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
         ServerProcess({**ny, "made": folder / "index"}) as tcp,
         ServerProcess(ny, listen="unix") as unix,
         ServerProcess(ny, listen="grpc+tls://127.0.0.1:0", options=options) as tls,
+        unsteady(tcp.url, {"made": folder / "index"}) as (cut, pair),
     ):
         yield {
             "url": tcp.url,
             "unix": unix.url,
+            "cut": cut.url,
+            "workers": pair.url,
             "tls": {
                 "url": tls.url,
                 "token": token,
@@ -127,7 +131,7 @@ def test_its_own_tests(served: dict[str, Any], tmp_path: Path) -> None:
     told = maven(PROJECT, "test", f"-Drasterflight.test={facts}", f"-Drasterflight.url={served['url']}")
     assert "Skipped: 0" in told
     assert "Skipped: 1" not in told
-    for name in ("StreamTest", "ServerTest", "NdviPerPlotTest", "PageTest"):
+    for name in ("StreamTest", "ServerTest", "UnsteadyTest", "UploadTest", "NdviPerPlotTest", "PageTest"):
         assert f"{name}" in told
 
 

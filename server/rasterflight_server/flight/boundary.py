@@ -22,6 +22,10 @@ _log = logging.getLogger("rasterflight_server")
 #: Callers read trailers only up to 8 KiB.
 _MAX_TEXT = 2000
 
+#: Before the detail in ``extra_info``, which gRPC sends as ``grpc-status-details-bin``. Clients in Go look for a google.rpc.Status there, and
+#: tell INTERNAL where they seem to find one. Its field 3 is a message, and this is none; to us it is a request id, and the last one counts.
+_NO_STATUS = b"\x1a\x01\x07"
+
 #: Codes for which pyarrow has a class of its own (and gRPC a status); all others travel as FlightServerError.
 _CLASSES: dict[ErrorCode, type[fl.FlightError]] = {
     ErrorCode.UNAUTHENTICATED: fl.FlightUnauthenticatedError,
@@ -54,7 +58,8 @@ def flight_error(error: ServiceError, request_id: str) -> fl.FlightError:
     """The Flight error that carries it."""
     detail = error_detail(error, request_id)
     class_ = _CLASSES.get(error.code, fl.FlightServerError)
-    return class_(f"[{error.code.code}] {str(error)[:_MAX_TEXT]}", extra_info=detail.SerializeToString())
+    extra_info = _NO_STATUS + detail.SerializeToString()
+    return class_(f"[{error.code.code}] {str(error)[:_MAX_TEXT]}", extra_info=extra_info)
 
 
 def without_traceback(error: fl.FlightError) -> Exception:

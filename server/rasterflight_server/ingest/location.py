@@ -8,7 +8,7 @@ from shapely.geometry.base import BaseGeometry
 
 from rasterflight_server.ingest.footprint import Floats, corners, outline
 from rasterflight_server.types import Grid
-from rasterflight_server.types.lonlat import HALF_TURN
+from rasterflight_server.types.lonlat import HALF_TURN, Box
 
 _INSTEAD: Final = "the outline of the raster counts"
 
@@ -28,12 +28,15 @@ def locate(footprint: BaseGeometry | None, grids: Sequence[Grid]) -> tuple[BaseG
     tuple
         The footprint, and in words what is odd about that of the catalog.
     """
-    if footprint is not None and _narrow(footprint) and _plausible(footprint, grids):
-        return footprint, None
+    if footprint is not None:
+        # Asked for once: each time other threads may take over.
+        bounds = footprint.bounds
+        if _narrow(footprint, bounds) and _plausible(bounds, grids):
+            return footprint, None
     found = next((shape for shape in map(outline, grids) if shape is not None), None)
     if footprint is None or found is None:
         return found or footprint, None
-    if not _narrow(footprint) and _narrow(found):
+    if not _narrow(footprint, footprint.bounds) and _narrow(found, found.bounds):
         return found, f"its geometry crosses the antimeridian without being cut there: {_INSTEAD}"
     if footprint.intersects(found):
         return footprint, None
@@ -42,22 +45,22 @@ def locate(footprint: BaseGeometry | None, grids: Sequence[Grid]) -> tuple[BaseG
     return footprint, "its geometry lies elsewhere than its raster: it is found by its geometry"
 
 
-def _narrow(footprint: BaseGeometry) -> bool:
+def _narrow(footprint: BaseGeometry, bounds: Box) -> bool:
     """Whether no part reaches around more than half of the earth, as what crosses the antimeridian uncut seems to."""
-    west, _, east, _ = footprint.bounds
+    west, _, east, _ = bounds
     if east - west <= HALF_TURN:
         return True
     parts = [part.bounds for part in getattr(footprint, "geoms", [footprint])]
     return all(east - west <= HALF_TURN for west, _, east, _ in parts)
 
 
-def _plausible(footprint: BaseGeometry, grids: Iterable[Grid]) -> bool:
+def _plausible(bounds: Box, grids: Iterable[Grid]) -> bool:
     """Whether the bounds of a footprint meet those of the raster; telling the outlines apart would take ten times as long."""
     found = next((each for each in map(corners, grids) if each is not None), None)
     if found is None:
         return True
     lon, lat = found
-    west, south, east, north = footprint.bounds
+    west, south, east, north = bounds
     return bool(lon.min() <= east and lon.max() >= west and lat.min() <= north and lat.max() >= south)
 
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -237,32 +236,11 @@ func (p player) snapshots(ctx context.Context) (map[string]string, error) {
 
 // upload sends areas up, and gives their id.
 func (p player) upload(ctx context.Context, areas [][]byte) (string, error) {
-	call, err := p.client.Flight().DoPut(ctx)
+	upload, err := p.client.Upload(ctx, rf.WKB(areas...))
 	if err != nil {
 		return "", err
 	}
-	count := arrow.MetadataFrom(map[string]string{"rasterflight:areas": strconv.Itoa(len(areas))})
-	schema := arrow.NewSchema([]arrow.Field{{Name: "geometry", Type: arrow.BinaryTypes.Binary}}, &count)
-	builder := array.NewBinaryBuilder(memory.DefaultAllocator, arrow.BinaryTypes.Binary)
-	builder.AppendValues(areas, nil)
-	writer := flight.NewRecordWriter(call, ipc.WithSchema(schema))
-	writer.SetFlightDescriptor(&flight.FlightDescriptor{Type: flight.DescriptorPATH, Path: []string{"areas"}})
-	batch := array.NewRecordBatch(schema, []arrow.Array{builder.NewArray()}, int64(len(areas)))
-	if err := errors.Join(writer.Write(batch), writer.Close(), call.CloseSend()); err != nil {
-		return "", err
-	}
-	answer := new(rasterflightv1.Upload)
-	result, err := call.Recv()
-	if err != nil {
-		return "", err
-	}
-	if err := proto.Unmarshal(result.AppMetadata, answer); err != nil {
-		return "", err
-	}
-	if answer.Areas != int64(len(areas)) {
-		return "", fmt.Errorf("%d areas went up, and the answer says %d", len(areas), answer.Areas)
-	}
-	return answer.Id, nil
+	return upload.ID, nil
 }
 
 // playExchange sends sets of points up while their values come down.

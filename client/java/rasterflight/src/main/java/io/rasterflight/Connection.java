@@ -2,6 +2,7 @@ package io.rasterflight;
 
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.BiFunction;
 import org.apache.arrow.flight.CallOption;
@@ -19,7 +20,7 @@ final class Connection implements AutoCloseable {
   private final Channels.Opened channel;
   private final AtomicBoolean reached = new AtomicBoolean();
   private final AtomicBoolean closed = new AtomicBoolean();
-  private final Set<ReadStream> streams = ConcurrentHashMap.newKeySet();
+  private final Set<AutoCloseable> streams = ConcurrentHashMap.newKeySet();
 
   Connection(String url, ConnectOptions options) {
     this.url = url;
@@ -34,7 +35,7 @@ final class Connection implements AutoCloseable {
 
   /** Makes a call that changes nothing until it is answered. */
   <T> T call(Timeout timeout, BiFunction<FlightClient, CallOption[], T> call) {
-    return retries(timeout)
+    return retries(timeout, new CountDownLatch(1))
         .trying(() -> Failures.translated(url, () -> call.apply(flight, timeout.options())));
   }
 
@@ -42,15 +43,16 @@ final class Connection implements AutoCloseable {
     return flight;
   }
 
-  Retries retries(Timeout timeout) {
-    return new Retries(options.retries, reached, timeout);
+  /** Tries of one call, until nobody wants its answer any more. */
+  Retries retries(Timeout timeout, CountDownLatch stopped) {
+    return new Retries(options.retries, reached, timeout, stopped);
   }
 
-  void opened(ReadStream stream) {
+  void opened(AutoCloseable stream) {
     streams.add(stream);
   }
 
-  void ended(ReadStream stream) {
+  void ended(AutoCloseable stream) {
     streams.remove(stream);
   }
 
@@ -59,7 +61,7 @@ final class Connection implements AutoCloseable {
     if (!closed.compareAndSet(false, true)) {
       return;
     }
-    streams.forEach(ReadStream::close);
+    streams.forEach(stream -> Uninterrupted.run(stream::close));
     Uninterrupted.run(flight::close);
     channel.release().run();
     allocator.close();

@@ -67,6 +67,15 @@ final class Failures {
     return ErrorCode.CANCELLED.exception("the call was cancelled", "", cause);
   }
 
+  /** The error for one in the middle of a stream: that a server is there has been seen. */
+  static RasterflightException lost(RasterflightException error, String url) {
+    if (error.code() != ErrorCode.UNAVAILABLE || !(error.getCause() instanceof FlightRuntimeException told)) {
+      return error;
+    }
+    String why = Objects.requireNonNullElse(told.status().description(), "");
+    return ErrorCode.UNAVAILABLE.exception("the connection to " + url + " was lost: " + why, "read again", told);
+  }
+
   private static RasterflightException faulty(ErrorCode code, String field, String message) {
     return code.exception(ErrorDetail.newBuilder().setCode(code.name()).setField(field).setMessage(message).build(), null);
   }

@@ -11,9 +11,11 @@ public final class Geometries {
   private static final String LON_LAT = "OGC:CRS84";
 
   private final io.rasterflight.v1.Geometries message;
+  private final int size;
 
-  private Geometries(io.rasterflight.v1.Geometries message) {
+  private Geometries(io.rasterflight.v1.Geometries message, int size) {
     this.message = message;
+    this.size = size;
   }
 
   public static Geometries bboxes(BBox... boxes) {
@@ -24,7 +26,7 @@ public final class Geometries {
     some(boxes);
     BBoxes.Builder values = BBoxes.newBuilder();
     boxes.forEach(box -> values.addValues(box.message()));
-    return new Geometries(io.rasterflight.v1.Geometries.newBuilder().setCrs(LON_LAT).setBboxes(values).build());
+    return new Geometries(io.rasterflight.v1.Geometries.newBuilder().setCrs(LON_LAT).setBboxes(values).build(), boxes.size());
   }
 
   /** Areas as ISO WKB or EWKB, as JTS and every database write it; an SRID inside is ignored. */
@@ -37,7 +39,7 @@ public final class Geometries {
     some(areas);
     WkbList.Builder values = WkbList.newBuilder();
     areas.forEach(area -> values.addValues(ByteString.copyFrom(area)));
-    return new Geometries(io.rasterflight.v1.Geometries.newBuilder().setCrs(LON_LAT).setWkb(values).build());
+    return new Geometries(io.rasterflight.v1.Geometries.newBuilder().setCrs(LON_LAT).setWkb(values).build(), areas.size());
   }
 
   /** Areas as GeoJSON has them: a FeatureCollection, a Feature, a Polygon or a MultiPolygon; Z is left behind. */
@@ -47,16 +49,21 @@ public final class Geometries {
 
   /** How many there are. */
   public int size() {
-    return message.hasWkb() ? message.getWkb().getValuesCount() : message.getBboxes().getValuesCount();
+    return size;
   }
 
   /** The same coordinates, x before y, in another CRS: anything PROJ understands, such as {@code "EPSG:32618"}. */
   public Geometries in(String crs) {
-    return new Geometries(message.toBuilder().setCrs(crs).build());
+    return new Geometries(message.toBuilder().setCrs(crs).build(), size);
   }
 
   io.rasterflight.v1.Geometries message() {
     return message;
+  }
+
+  /** The same areas, which are kept by the server under this id. */
+  Geometries uploaded(String id) {
+    return new Geometries(message.toBuilder().setUpload(id).build(), size);
   }
 
   private static void some(Collection<?> areas) {

@@ -48,4 +48,9 @@ public final class Points {
   io.rasterflight.v1.Points message() {
     return message;
   }
+
+  /** All but the places. */
+  static io.rasterflight.v1.Points settings(io.rasterflight.v1.Points points) {
+    return points.toBuilder().clearX().clearY().build();
+  }
 }

@@ -2,8 +2,11 @@ package io.rasterflight;
 
 import io.rasterflight.v1.ReadRequest;
 import java.util.Arrays;
+import java.util.Iterator;
 import java.util.List;
+import java.util.Spliterators;
 import java.util.stream.Stream;
+import java.util.stream.StreamSupport;
 import org.apache.arrow.vector.types.pojo.Schema;
 
 /**
@@ -80,6 +83,31 @@ public final class RasterCollection {
     try (ReadStream stream = read(Request.of(bands).points(points))) {
       return stream.samples().toList();
     }
+  }
+
+  /**
+   * Reads pixels at any number of points: sets of them go up while samples come back, set by set, each in the order of a read; large
+   * sets are cut. {@link Sample#pointIndex} goes on from set to set.
+   *
+   * <p>The sets are taken on a thread of their own, ahead of the samples. A connection that breaks ends the samples with an error:
+   * points cannot be taken twice.
+   *
+   * @param sets all in one CRS, and with the same settings
+   * @param request bands, filters and the rest; without areas, windows or points
+   */
+  public SampleStream sampleEach(Iterable<Points> sets, Request request) {
+    Iterator<Points> coming = sets.iterator();
+    if (!coming.hasNext()) {
+      throw Failures.badRequest("points", "there is no set of points");
+    }
+    ReadRequest message = message(request);
+    if (message.getWhereCase() != ReadRequest.WhereCase.WHERE_NOT_SET) {
+      throw Failures.badRequest("where", "the request has areas, windows or points of its own");
+    }
+    Points first = coming.next();
+    message = message.toBuilder().setPoints(Points.settings(first.message())).setLayout(Layout.POINTS.message).build();
+    Stream<Points> rest = StreamSupport.stream(Spliterators.spliteratorUnknownSize(coming, 0), false);
+    return client.exchange(message, Stream.concat(Stream.of(first), rest).iterator(), request.timeout());
   }
 
   /** The message that a request becomes, filters of this part included. */

@@ -1,10 +1,13 @@
 package io.rasterflight;
 
 import io.rasterflight.v1.ReadRequest;
+import io.rasterflight.v1.Upload;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.List;
 import org.apache.arrow.flight.Action;
 import org.apache.arrow.flight.Criteria;
@@ -89,6 +92,27 @@ public final class RasterflightClient implements AutoCloseable {
     return new RasterCollection(this, About.parse(info.getAppMetadata(), url()), Plan.schema(info, url()), List.of());
   }
 
+  /**
+   * Sends areas up, for requests to refer to by {@link UploadedAreas#geometries}: they then travel once, however many plans and reads
+   * use them. A single read needs none: it sends areas of more than 1 MiB up by itself.
+   *
+   * <p>An area that cannot be used is found out by the request that uses it.
+   *
+   * @throws BadRequestException a box crosses the antimeridian, which goes with the request
+   * @throws ServerUnavailableException the server has no room for them, or does not answer
+   */
+  public UploadedAreas upload(Geometries areas) {
+    if (areas.message().hasUpload()) {
+      throw Failures.badRequest("geometries", "these areas have been sent up already");
+    }
+    if (AreaUpload.crosses(areas.message())) {
+      throw Failures.badRequest("geometries", "a box with minx > maxx goes with the request; it cannot be sent up");
+    }
+    Upload answer = new AreaUpload(connection, areas.message()).send(timeout(null));
+    Instant expires = Instant.ofEpochSecond(answer.getExpires().getSeconds(), answer.getExpires().getNanos());
+    return new UploadedAreas(this, answer.getId(), expires, areas.uploaded(answer.getId()));
+  }
+
   /** Finds out what a read would do, given as a message. {@link RasterCollection#plan} is the easier way. */
   public Plan plan(ReadRequest request) {
     return plan(request, null);
@@ -112,7 +136,7 @@ public final class RasterflightClient implements AutoCloseable {
   /** Plans a read and starts it, given as a ticket: of another client, or in JSON. */
   public ReadStream read(byte[] ticket) {
     Timeout timeout = timeout(null);
-    return new ReadStream(connection, plan(ticket, timeout), timeout);
+    return new ReadStream(connection, plan(ticket, timeout), SentRequest.nothing(connection), timeout);
   }
 
   /** Starts a read that was planned before. */
@@ -122,7 +146,7 @@ public final class RasterflightClient implements AutoCloseable {
 
   /** The same in a time of its own; null: that of the client. */
   public ReadStream read(Plan plan, Duration timeout) {
-    return new ReadStream(connection, plan, timeout(timeout));
+    return new ReadStream(connection, plan, SentRequest.nothing(connection), timeout(timeout));
   }
 
   /** Runs an action of the server, such as {@code "stats"} or {@code "collection.refresh"}, and gives its answer, mostly JSON. */
@@ -153,13 +177,41 @@ public final class RasterflightClient implements AutoCloseable {
 
   ReadStream read(ReadRequest request, Duration duration) {
     Timeout timeout = timeout(duration);
-    return new ReadStream(connection, plan(ticket(request), timeout), timeout);
+    SentRequest sent = SentRequest.send(connection, request, timeout);
+    try {
+      return new ReadStream(connection, plan(sent, timeout), sent, timeout);
+    } catch (RuntimeException | Error error) {
+      sent.close();
+      throw error;
+    }
+  }
+
+  SampleStream exchange(ReadRequest request, Iterator<Points> sets, Duration duration) {
+    PointExchange exchange = PointExchange.open(connection, compressed(request), timeout(duration));
+    SampleStream stream = new SampleStream(connection, exchange);
+    exchange.send(sets, request.getPoints());
+    return stream;
+  }
+
+  private Plan plan(SentRequest sent, Timeout timeout) {
+    try {
+      return plan(ticket(sent.message()), timeout);
+    } catch (NotFoundException error) {
+      if (sent.isLost(error)) {
+        return plan(ticket(sent.original()), timeout);
+      }
+      throw error;
+    }
   }
 
   private byte[] ticket(ReadRequest request) {
+    return Request.ticket(compressed(request));
+  }
+
+  private ReadRequest compressed(ReadRequest request) {
     Compression usual = connection.options.compression;
     boolean isSaid = usual == null || request.getCompressionValue() != 0;
-    return Request.ticket(isSaid ? request : request.toBuilder().setCompression(usual.message).build());
+    return isSaid ? request : request.toBuilder().setCompression(usual.message).build();
   }
 
   private Plan plan(byte[] ticket, Timeout timeout) {

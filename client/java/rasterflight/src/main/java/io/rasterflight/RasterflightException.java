@@ -18,6 +18,11 @@ public class RasterflightException extends RuntimeException {
     this.detail = detail;
   }
 
+  /** The same about another field of the request. */
+  RasterflightException about(String field) {
+    return code().exception(detail.toBuilder().setField(field).build(), getCause());
+  }
+
   /** All of it, as the server wrote it. */
   public ErrorDetail detail() {
     return detail;

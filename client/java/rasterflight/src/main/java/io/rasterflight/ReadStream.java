@@ -1,14 +1,11 @@
 package io.rasterflight;
 
-import com.google.protobuf.InvalidProtocolBufferException;
 import io.rasterflight.v1.Progress;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.locks.ReentrantLock;
-import org.apache.arrow.flight.FlightStream;
-import org.apache.arrow.memory.ArrowBuf;
 import org.apache.arrow.vector.VectorSchemaRoot;
 import org.apache.arrow.vector.ipc.ArrowReader;
 import org.apache.arrow.vector.types.pojo.Schema;
@@ -23,6 +20,7 @@ import org.apache.arrow.vector.types.pojo.Schema;
 public final class ReadStream implements AutoCloseable {
   private final Connection connection;
   private final Plan plan;
+  private final SentRequest sent;
   private final EndpointStreams endpoints;
   private final boolean mayFail;
   private final Set<SkippedRecord> skipped = new LinkedHashSet<>();
@@ -34,13 +32,14 @@ public final class ReadStream implements AutoCloseable {
   private long bytesDone;
   private long bytesTotal;
   private Progress progress = Progress.getDefaultInstance();
-  private FlightStream last;
+  private EndpointStream last;
 
-  ReadStream(Connection connection, Plan plan, Timeout timeout) {
+  ReadStream(Connection connection, Plan plan, SentRequest sent, Timeout timeout) {
     this.connection = connection;
     this.plan = plan;
+    this.sent = sent;
     mayFail = plan.schema().getFields().stream().anyMatch(field -> field.getName().equals("error"));
-    endpoints = new EndpointStreams(connection, plan.endpoints(), timeout);
+    endpoints = new EndpointStreams(connection, plan, sent, timeout);
     connection.opened(this);
   }
 
@@ -84,13 +83,13 @@ public final class ReadStream implements AutoCloseable {
       if (closed) {
         return false;
       }
-      FlightStream stream = endpoints.next();
-      if (stream == null) {
+      EndpointStream endpoint = endpoints.next();
+      if (endpoint == null) {
         close();
         return false;
       }
-      batch = stream.getRoot();
-      note(stream);
+      batch = endpoint.root();
+      note(endpoint);
       return true;
     } catch (RuntimeException | Error error) {
       close(); // the server must not go on for nobody
@@ -152,6 +151,7 @@ public final class ReadStream implements AutoCloseable {
       closed = true;
       batch = null;
       endpoints.close();
+      sent.close();
       connection.ended(this);
     } finally {
       lock.unlock();
@@ -163,21 +163,13 @@ public final class ReadStream implements AutoCloseable {
   }
 
   /** Remembers what a batch says besides its rows. */
-  private void note(FlightStream stream) {
-    if (stream != last) {
+  private void note(EndpointStream endpoint) {
+    if (endpoint != last) {
       bytesDone += progress.getBytesDone();
       bytesTotal += progress.getBytesTotal();
-      progress = Progress.getDefaultInstance();
-      last = stream;
+      last = endpoint;
     }
-    ArrowBuf metadata = stream.getLatestMetadata();
-    if (metadata != null) {
-      try {
-        progress = Progress.parseFrom(metadata.nioBuffer());
-      } catch (InvalidProtocolBufferException decoration) {
-        // another server may say something else here
-      }
-    }
+    progress = endpoint.progress();
     if (mayFail) {
       Columns columns = new Columns(batch);
       for (int row = 0; row < batch.getRowCount(); row++) {

@@ -2,6 +2,7 @@ package io.rasterflight;
 
 import com.google.protobuf.Any;
 import com.google.protobuf.ByteString;
+import com.google.protobuf.InvalidProtocolBufferException;
 import io.rasterflight.v1.GridOptions;
 import io.rasterflight.v1.OnError;
 import io.rasterflight.v1.ReadRequest;
@@ -216,6 +217,11 @@ public final class Request {
     ByteString value = Deterministic.bytes(message);
     String type = "type.googleapis.com/" + ReadRequest.getDescriptor().getFullName();
     return Any.newBuilder().setTypeUrl(type).setValue(value).build().toByteArray();
+  }
+
+  /** Reads what {@link #ticket} wrote. */
+  static ReadRequest parse(byte[] ticket) throws InvalidProtocolBufferException {
+    return Any.parseFrom(ticket).unpack(ReadRequest.class);
   }
 
   private void nowhereYet() {

@@ -1,7 +1,9 @@
 package io.rasterflight;
 
 import java.time.Duration;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Supplier;
 
@@ -16,17 +18,20 @@ final class Retries {
   private final int most;
   private final AtomicBoolean reached;
   private final Timeout timeout;
+  private final CountDownLatch stopped;
   private int failed;
   private long since;
 
   /**
    * @param most tries after the first
    * @param reached whether a server has answered this client; where none ever did, there is probably none to wait for
+   * @param stopped ends pauses
    */
-  Retries(int most, AtomicBoolean reached, Timeout timeout) {
+  Retries(int most, AtomicBoolean reached, Timeout timeout, CountDownLatch stopped) {
     this.most = most;
     this.reached = reached;
     this.timeout = timeout;
+    this.stopped = stopped;
   }
 
   /** Makes a call that changes nothing until it is answered, or there is no point in another try. */
@@ -59,7 +64,9 @@ final class Retries {
       throw error;
     }
     try {
-      Thread.sleep(pause);
+      if (stopped.await(pause, TimeUnit.MILLISECONDS)) {
+        throw Failures.cancelled(error);
+      }
     } catch (InterruptedException interrupted) {
       Thread.currentThread().interrupt();
       throw Failures.cancelled(interrupted);

@@ -1,6 +1,8 @@
 package io.rasterflight;
 
+import com.google.protobuf.InvalidProtocolBufferException;
 import io.rasterflight.v1.ErrorDetail;
+import io.rasterflight.v1.Position;
 import io.rasterflight.v1.Progress;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -103,7 +105,25 @@ final class FakeServer implements AutoCloseable {
       this.listener = listener;
     }
 
+    /** Where the rows are to begin that the ticket asks for. */
+    long start() {
+      try {
+        return Request.parse(ticket.getBytes(StandardCharsets.UTF_8)).getStart().getRows();
+      } catch (InvalidProtocolBufferException other) {
+        return 0;
+      }
+    }
+
     void send(Function<BufferAllocator, VectorSchemaRoot> make) {
+      send(make, Progress.newBuilder().setBytesDone(10));
+    }
+
+    /** Sends a batch, and says where the rows after it begin. */
+    void send(Function<BufferAllocator, VectorSchemaRoot> make, long next) {
+      send(make, Progress.newBuilder().setBytesDone(next).setNext(Position.newBuilder().setRows(next)));
+    }
+
+    private void send(Function<BufferAllocator, VectorSchemaRoot> make, Progress.Builder told) {
       if (sent == null) {
         sent = VectorSchemaRoot.create(schema, allocator);
         listener.start(sent);
@@ -112,7 +132,7 @@ final class FakeServer implements AutoCloseable {
           ArrowRecordBatch batch = new VectorUnloader(root).getRecordBatch()) {
         new VectorLoader(sent).load(batch);
       }
-      byte[] progress = Progress.newBuilder().setBytesDone(10).build().toByteArray();
+      byte[] progress = told.build().toByteArray();
       ArrowBuf metadata = allocator.buffer(progress.length);
       metadata.writeBytes(progress);
       listener.putNext(metadata);

@@ -7,8 +7,11 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.protobuf.InvalidProtocolBufferException;
 import io.rasterflight.ChipRows.Block;
 import io.rasterflight.v1.ErrorDetail;
+import io.rasterflight.v1.ReadRequest;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Iterator;
@@ -201,7 +204,7 @@ class StreamTest {
   }
 
   @Test
-  void anErrorAfterTheFirstRowsIsNotTriedAgain() {
+  void rowsThatNobodyCanTakeUpAreNotTriedAgain() {
     server.stream =
         sender -> {
           // of a record that may fail, nothing is given before the next one begins
@@ -215,6 +218,64 @@ class StreamTest {
       assertThrows(ServerUnavailableException.class, chips::next);
       assertEquals(1, server.asked.stream().filter("a"::equals).count());
       assertFalse(stream.next());
+    }
+  }
+
+  /** A ticket of letters alone, as the list of tickets has them. */
+  private static String ticket(String collection) {
+    return new String(Request.ticket(ReadRequest.newBuilder().setCollection(collection).build()), StandardCharsets.UTF_8);
+  }
+
+  @Test
+  void aStreamGoesOnWhereItBrokeOff() {
+    server.tickets.clear();
+    server.tickets.addAll(List.of(ticket("a"), ticket("b")));
+    server.stream =
+        sender -> {
+          for (long i = sender.start(); i < 4; i++) {
+            sender.send(ChipRows.batch(SCHEMA, chip(name(sender) + i, (int) i + 1)), i + 1);
+            if (i % 2 == 0) {
+              throw FakeServer.exception(FakeServer.error(i == 0 ? "DRAINING" : "BUSY", true));
+            }
+          }
+        };
+    try (RasterflightClient client = client();
+        ReadStream stream = client.read(TICKET)) {
+      List<String> records = stream.chips().stream().map(Chip::recordId).toList();
+      assertEquals(List.of("a0", "a1", "a2", "a3", "b0", "b1", "b2", "b3"), records);
+      assertEquals(8, stream.bytesReceived());
+      assertEquals(6, server.asked.size() - 2);
+    }
+  }
+
+  private static String name(FakeServer.Sender sender) {
+    try {
+      return Request.parse(sender.ticket.getBytes(StandardCharsets.UTF_8)).getCollection();
+    } catch (InvalidProtocolBufferException error) {
+      throw new AssertionError(error);
+    }
+  }
+
+  @Test
+  void nobodyWaitsForAServerToComeBackAfterTheEnd() throws Exception {
+    server.tickets.set(0, ticket("a"));
+    server.stream =
+        sender -> {
+          if (sender.start() == 0) {
+            sender.send(ChipRows.batch(SCHEMA, chip("r1", 1)), 1);
+          }
+          throw FakeServer.exception(FakeServer.error("BUSY", true).toBuilder().setRetryAfter(20).build());
+        };
+    try (RasterflightClient client = client()) {
+      ReadStream stream = client.read(TICKET);
+      assertTrue(stream.next());
+      new Thread(() -> {
+        LockSupport.parkNanos(300_000_000L);
+        stream.close();
+      }).start();
+      long begin = System.nanoTime();
+      assertThrows(CancelledException.class, stream::next);
+      assertTrue(System.nanoTime() - begin < 10_000_000_000L);
     }
   }
 

@@ -1,23 +1,17 @@
 package io.rasterflight.conformance;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.google.protobuf.InvalidProtocolBufferException;
 import io.rasterflight.v1.Progress;
-import io.rasterflight.v1.Upload;
 import java.net.URI;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.ExecutionException;
 import org.apache.arrow.flight.FlightClient;
 import org.apache.arrow.flight.FlightDescriptor;
 import org.apache.arrow.flight.FlightInfo;
 import org.apache.arrow.flight.FlightStream;
 import org.apache.arrow.flight.Location;
-import org.apache.arrow.flight.PutResult;
-import org.apache.arrow.flight.SyncPutListener;
 import org.apache.arrow.memory.BufferAllocator;
 import org.apache.arrow.vector.Float8Vector;
-import org.apache.arrow.vector.VarBinaryVector;
 import org.apache.arrow.vector.VectorSchemaRoot;
 import org.apache.arrow.vector.types.FloatingPointPrecision;
 import org.apache.arrow.vector.types.pojo.ArrowType;
@@ -37,31 +31,6 @@ final class RawCalls implements AutoCloseable {
 
   FlightInfo info(byte[] ticket) {
     return flight.getInfo(FlightDescriptor.command(ticket));
-  }
-
-  /** Sends areas up; gives the id to refer to them by. */
-  String upload(List<byte[]> areas) throws InterruptedException, ExecutionException, InvalidProtocolBufferException {
-    Field field = new Field("geometry", FieldType.notNullable(new ArrowType.Binary()), null);
-    Schema schema = new Schema(List.of(field), Map.of("rasterflight:areas", String.valueOf(areas.size())));
-    try (VectorSchemaRoot root = VectorSchemaRoot.create(schema, allocator);
-        SyncPutListener listener = new SyncPutListener()) {
-      for (int i = 0; i < areas.size(); i++) {
-        ((VarBinaryVector) root.getVector(0)).setSafe(i, areas.get(i));
-      }
-      root.setRowCount(areas.size());
-      FlightClient.ClientStreamListener writer = flight.startPut(FlightDescriptor.path("areas"), root, listener);
-      writer.putNext();
-      writer.completed();
-      try (PutResult result = listener.read()) {
-        Upload answer = Upload.parseFrom(result.getApplicationMetadata().nioBuffer());
-        if (answer.getAreas() != areas.size()) {
-          throw new IllegalStateException(areas.size() + " areas went up, and the answer says " + answer.getAreas());
-        }
-        return answer.getId();
-      } finally {
-        listener.getResult();
-      }
-    }
   }
 
   /** Sends sets of points, and takes what comes. */

@@ -8,6 +8,7 @@ import com.google.protobuf.Any;
 import com.google.protobuf.util.JsonFormat;
 import io.rasterflight.ConnectOptions;
 import io.rasterflight.Endpoint;
+import io.rasterflight.Geometries;
 import io.rasterflight.Plan;
 import io.rasterflight.RasterflightClient;
 import io.rasterflight.RasterflightException;
@@ -77,7 +78,7 @@ final class Runner implements AutoCloseable {
       for (JsonNode area : one.get("upload")) {
         areas.add(area.binaryValue());
       }
-      text = text.replace("{upload}", raw.upload(areas));
+      text = text.replace("{upload}", client.upload(Geometries.wkb(areas)).id());
     }
     if (text.contains("{snapshot}")) {
       text = text.replace("{snapshot}", snapshots().required(one.at("/ticket/collection").asText()).asText());
