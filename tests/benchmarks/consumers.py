@@ -29,7 +29,7 @@ MIB: Final = 1 << 20
 #: Name -> the rows, their columns, and a query in SQL and in Polars.
 CASES: Final[dict[str, tuple[dict[str, Any], list[str], str, Callable[[pl.LazyFrame], pl.LazyFrame]]]] = {
     "chips": (
-        {},
+        {"layout": "chips"},
         ["red"],
         "SELECT avg(pixel) FROM (SELECT unnest(red) AS pixel FROM {})",
         lambda frame: frame.select(pl.col("red").explode().mean()),
