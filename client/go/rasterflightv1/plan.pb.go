@@ -200,7 +200,9 @@ type Progress struct {
 	BytesDone  int64 `protobuf:"varint,1,opt,name=bytes_done,json=bytesDone,proto3" json:"bytes_done,omitempty"`
 	BytesTotal int64 `protobuf:"varint,2,opt,name=bytes_total,json=bytesTotal,proto3" json:"bytes_total,omitempty"`
 	// Where the rows go on, for ReadRequest.start when the stream breaks; not set: it cannot be taken up here.
-	Next          *Position `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
+	Next *Position `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
+	// Where the rows of this batch are, which came without any; only for callers who offered memory for it.
+	Handover      *Handover `protobuf:"bytes,4,opt,name=handover,proto3" json:"handover,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -256,6 +258,67 @@ func (x *Progress) GetNext() *Position {
 	return nil
 }
 
+func (x *Progress) GetHandover() *Handover {
+	if x != nil {
+		return x.Handover
+	}
+	return nil
+}
+
+// Rows in memory that caller and server share: a stream of Arrow IPC that holds one batch.
+type Handover struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Slot  int32                  `protobuf:"varint,1,opt,name=slot,proto3" json:"slot,omitempty"`
+	// Bytes from the begin of the slot.
+	Length        int64 `protobuf:"varint,2,opt,name=length,proto3" json:"length,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Handover) Reset() {
+	*x = Handover{}
+	mi := &file_rasterflight_v1_plan_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Handover) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Handover) ProtoMessage() {}
+
+func (x *Handover) ProtoReflect() protoreflect.Message {
+	mi := &file_rasterflight_v1_plan_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Handover.ProtoReflect.Descriptor instead.
+func (*Handover) Descriptor() ([]byte, []int) {
+	return file_rasterflight_v1_plan_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Handover) GetSlot() int32 {
+	if x != nil {
+		return x.Slot
+	}
+	return 0
+}
+
+func (x *Handover) GetLength() int64 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
 // What DoPut answers to areas that were sent up (PutResult.app_metadata).
 type Upload struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -270,7 +333,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_rasterflight_v1_plan_proto_msgTypes[3]
+	mi := &file_rasterflight_v1_plan_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -282,7 +345,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_rasterflight_v1_plan_proto_msgTypes[3]
+	mi := &file_rasterflight_v1_plan_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -295,7 +358,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_rasterflight_v1_plan_proto_rawDescGZIP(), []int{3}
+	return file_rasterflight_v1_plan_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Upload) GetId() string {
@@ -337,13 +400,17 @@ const file_rasterflight_v1_plan_proto_rawDesc = "" +
 	"\n" +
 	"BandLevels\x12\x12\n" +
 	"\x04band\x18\x01 \x01(\tR\x04band\x12\x16\n" +
-	"\x06levels\x18\x02 \x03(\x05R\x06levels\"y\n" +
+	"\x06levels\x18\x02 \x03(\x05R\x06levels\"\xb0\x01\n" +
 	"\bProgress\x12\x1d\n" +
 	"\n" +
 	"bytes_done\x18\x01 \x01(\x03R\tbytesDone\x12\x1f\n" +
 	"\vbytes_total\x18\x02 \x01(\x03R\n" +
 	"bytesTotal\x12-\n" +
-	"\x04next\x18\x03 \x01(\v2\x19.rasterflight.v1.PositionR\x04next\"d\n" +
+	"\x04next\x18\x03 \x01(\v2\x19.rasterflight.v1.PositionR\x04next\x125\n" +
+	"\bhandover\x18\x04 \x01(\v2\x19.rasterflight.v1.HandoverR\bhandover\"6\n" +
+	"\bHandover\x12\x12\n" +
+	"\x04slot\x18\x01 \x01(\x05R\x04slot\x12\x16\n" +
+	"\x06length\x18\x02 \x01(\x03R\x06length\"d\n" +
 	"\x06Upload\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05areas\x18\x02 \x01(\x03R\x05areas\x124\n" +
@@ -362,24 +429,26 @@ func file_rasterflight_v1_plan_proto_rawDescGZIP() []byte {
 	return file_rasterflight_v1_plan_proto_rawDescData
 }
 
-var file_rasterflight_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_rasterflight_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_rasterflight_v1_plan_proto_goTypes = []any{
 	(*Plan)(nil),                  // 0: rasterflight.v1.Plan
 	(*BandLevels)(nil),            // 1: rasterflight.v1.BandLevels
 	(*Progress)(nil),              // 2: rasterflight.v1.Progress
-	(*Upload)(nil),                // 3: rasterflight.v1.Upload
-	(*Position)(nil),              // 4: rasterflight.v1.Position
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*Handover)(nil),              // 3: rasterflight.v1.Handover
+	(*Upload)(nil),                // 4: rasterflight.v1.Upload
+	(*Position)(nil),              // 5: rasterflight.v1.Position
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_rasterflight_v1_plan_proto_depIdxs = []int32{
 	1, // 0: rasterflight.v1.Plan.levels:type_name -> rasterflight.v1.BandLevels
-	4, // 1: rasterflight.v1.Progress.next:type_name -> rasterflight.v1.Position
-	5, // 2: rasterflight.v1.Upload.expires:type_name -> google.protobuf.Timestamp
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	5, // 1: rasterflight.v1.Progress.next:type_name -> rasterflight.v1.Position
+	3, // 2: rasterflight.v1.Progress.handover:type_name -> rasterflight.v1.Handover
+	6, // 3: rasterflight.v1.Upload.expires:type_name -> google.protobuf.Timestamp
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_rasterflight_v1_plan_proto_init() }
@@ -394,7 +463,7 @@ func file_rasterflight_v1_plan_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rasterflight_v1_plan_proto_rawDesc), len(file_rasterflight_v1_plan_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -15,6 +15,7 @@ from pyarrow import flight, ipc
 from rasterflight._credentials import Credentials
 from rasterflight._deadline import Deadline
 from rasterflight._failures import translated
+from rasterflight._handover import Memory, Receiving
 from rasterflight._requests import compression_value
 from rasterflight._retries import DEFAULT_RETRIES, Attempts, Retries
 from rasterflight._trace import trace_headers
@@ -132,22 +133,27 @@ class Connection:
         return self._info(flight.FlightDescriptor.for_command(pack(request)), timeout)
 
     def open(self, request: ReadRequest, timeout: float | None, *, aligned: bool = True) -> Any:
-        """Start a read: a FlightStreamReader.
+        """Start a read: something like a FlightStreamReader.
 
         Parameters
         ----------
         aligned
-            Batches lie at addresses that suit every reader, which may take a copy of each.
+            Batches lie at addresses that suit every reader, and may be kept, which may take a copy of each.
         """
+        memory = Memory.make(self.url)
         with translated(self.url):
-            return self._flight.do_get(flight.Ticket(pack(request)), self._options(timeout, aligned=aligned))
+            options = self._options(timeout, aligned=aligned, memory=memory)
+            reader = self._flight.do_get(flight.Ticket(pack(request)), options)
+        return reader if memory is None else Receiving(reader, memory, lent=not aligned)
 
     def exchange(self, request: ReadRequest, timeout: float | None) -> tuple[Any, Any]:
-        """Start an exchange: a FlightStreamWriter and a FlightStreamReader."""
+        """Start an exchange: a FlightStreamWriter and something like a FlightStreamReader."""
+        memory = Memory.make(self.url)
         with translated(self.url):
-            return tuple(
-                self._flight.do_exchange(flight.FlightDescriptor.for_command(pack(request)), self._options(timeout))
+            writer, reader = self._flight.do_exchange(
+                flight.FlightDescriptor.for_command(pack(request)), self._options(timeout, memory=memory)
             )
+        return writer, reader if memory is None else Receiving(reader, memory)
 
     def put_areas(self, make: Callable[[], tuple[pa.Schema, Iterable[pa.RecordBatch]]], deadline: Deadline) -> Upload:
         """Send areas up, for requests to refer to.
@@ -217,10 +223,10 @@ class Connection:
     def _deadline(self, timeout: float | None) -> Deadline:
         return Deadline(self.seconds(timeout))
 
-    def _options(self, timeout: float | None = None, *, aligned: bool = True) -> Any:
+    def _options(self, timeout: float | None = None, *, aligned: bool = True, memory: Memory | None = None) -> Any:
         # gRPC hands out buffers at odd addresses; NumPy is slower on them, and C code may assume alignment
         reading = ipc.IpcReadOptions(ensure_alignment=ipc.Alignment.At64Byte if aligned else ipc.Alignment.Any)
-        headers = [*self._credentials.headers(), *trace_headers()]
+        headers = [*self._credentials.headers(), *trace_headers(), *([] if memory is None else [memory.header])]
         return flight.FlightCallOptions(timeout=self.seconds(timeout), headers=headers, read_options=reading)
 
 

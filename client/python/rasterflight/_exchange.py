@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from pyarrow import flight
 
 from rasterflight._connection import Connection
 from rasterflight._deadline import Deadline
+from rasterflight._handover import Chunk
 from rasterflight._points import PointSet, check_point_columns
 from rasterflight._resuming import Resuming
 from rasterflight.errors import RasterflightError
@@ -29,13 +30,6 @@ _JOIN_SECONDS: Final = 5.0
 #: Points that are kept to be sent again, at the most: 64 MiB. Those that no record holds wait until there are rows for later ones.
 _MOST_WAITING: Final = 1 << 22
 _TAKEN: Final = frozenset(points_schema(with_neighbourhood=True, with_error=True).names)
-
-
-class Chunk(NamedTuple):
-    """What `Stream` takes from a FlightStreamReader."""
-
-    data: pa.RecordBatch
-    app_metadata: Any
 
 
 @dataclass(slots=True)

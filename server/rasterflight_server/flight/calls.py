@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow.flight as fl
 
+from rasterflight_protocol.handover import HANDOVER_HEADER
 from rasterflight_server.errors import ServiceError
 from rasterflight_server.flight.boundary import bug, flight_error
 from rasterflight_server.flight.identity import credentials
@@ -31,12 +32,15 @@ class Call(fl.ServerMiddleware):
         *,
         tally: Tally,
         observer: Observer,
+        offer: str = "",
         welcome: str | None = None,
     ) -> None:
         self.request_id = request_id
         #: Nobody yet: ``identify`` finds out, as soon as it is known where the call comes from.
         self.caller = ANONYMOUS
         self.tally = tally
+        #: Memory for batches, see ``Handover``.
+        self.offer = offer
         self._observer = observer
         self._gate = gate
         self._authorization = authorization
@@ -100,12 +104,20 @@ class CallFactory(fl.ServerMiddlewareFactory):
             tally.failed(told.code)
             self._observer.end(tally)
             raise flight_error(told, request_id) from None
-        return Call(request_id, self._gate, authorization, tally=tally, observer=self._observer, welcome=welcome)
+        offer = headers.get(HANDOVER_HEADER, [""])[0]
+        return Call(
+            request_id, self._gate, authorization, tally=tally, observer=self._observer, offer=offer, welcome=welcome
+        )
 
 
 def request_id(context: fl.ServerCallContext) -> str:
     """The id of the call."""
     return _call(context).request_id
+
+
+def offer(context: fl.ServerCallContext) -> str:
+    """Memory that the caller offers for batches; empty: none."""
+    return _call(context).offer
 
 
 def caller(context: fl.ServerCallContext) -> Caller:

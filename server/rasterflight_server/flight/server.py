@@ -13,9 +13,11 @@ from rasterflight_server.encode.records import RecordsStream
 from rasterflight_server.errors import RequestError
 from rasterflight_server.flight.actions import ACTIONS, actions_of, run_action
 from rasterflight_server.flight.boundary import guard, without_traceback
-from rasterflight_server.flight.calls import CallFactory, account, caller, request_id
+from rasterflight_server.flight.calls import CallFactory, account, caller, offer, request_id
 from rasterflight_server.flight.entrance import Entrance
 from rasterflight_server.flight.exchange import PointsExchange
+from rasterflight_server.flight.handover import Handover
+from rasterflight_server.flight.identity.peers import told_peer
 from rasterflight_server.flight.infos import collection_info, read_info, sql_info
 from rasterflight_server.flight.observe.observer import Observer
 from rasterflight_server.flight.observe.tally import tally_of
@@ -93,7 +95,8 @@ class FlightServer(fl.FlightServerBase):
                     if is_records(request)
                     else self.service.pixels(collection, request, running.place, tally)
                 )
-                running.of(self._send(context, call, stream.batches(terms.check), terms))
+                batches = stream.batches(terms.check)
+                running.of(self._send(context, call, batches, terms, _handover(context, request)))
                 tally.planned()
                 tally.streams()
                 return fl.GeneratorStream(stream.schema, running, options=_writing(request))
@@ -156,7 +159,8 @@ class FlightServer(fl.FlightServerBase):
                 exchange = PointsExchange(self.service, collection, request, running.place, tally)
                 writer.begin(exchange.schema, options=_writing(request))
                 batches = exchange.batches(reader, terms)
-                for batch, progress in running.of(self._send(context, call, batches, terms)):
+                sent = self._send(context, call, batches, terms, _handover(context, request))
+                for batch, progress in running.of(sent):
                     writer.write_with_metadata(batch, progress)
 
     def _send(
@@ -165,12 +169,14 @@ class FlightServer(fl.FlightServerBase):
         call: str,
         batches: Generator[tuple[pa.RecordBatch, Progress]],
         terms: Terms,
+        handover: Handover,
     ) -> Generator[tuple[pa.RecordBatch, pa.Buffer]]:
         tally = tally_of(context)
-        with guard(context, call), self._life.running(), tally.streaming(), closing(batches):
+        with guard(context, call), self._life.running(), tally.streaming(), closing(batches), handover:
             for batch, progress in batches:
                 terms.check()
                 tally.sent(batch)
+                batch = handover.give(batch, progress, terms)  # noqa: PLW2901
                 yield batch, pa.py_buffer(progress.SerializeToString())
                 del batch
 
@@ -182,7 +188,8 @@ class FlightServer(fl.FlightServerBase):
             entered = self.service.streams.enter(context, None, terms)
         with entered as running:
             rows = self.service.sql.rows(ticket.ticket, who, terms.check, tally)
-            running.of(self._send(context, request_id(context), _without_progress(rows.batches), terms))
+            batches = _without_progress(rows.batches)
+            running.of(self._send(context, request_id(context), batches, terms, Handover()))
             tally.planned()
             tally.streams()
             return fl.GeneratorStream(rows.schema, running)
@@ -198,6 +205,11 @@ def _without_progress(batches: Generator[pa.RecordBatch]) -> Generator[tuple[pa.
         for batch in batches:
             yield batch, Progress()
             del batch
+
+
+def _handover(context: fl.ServerCallContext, request: Request) -> Handover:
+    """Memory for batches; what is to be compressed is sent."""
+    return Handover("" if request.compression else offer(context), told_peer(context.peer()))
 
 
 def _writing(request: Request) -> pa.ipc.IpcWriteOptions:

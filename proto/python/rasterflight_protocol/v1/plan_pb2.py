@@ -16,7 +16,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from rasterflight_protocol.v1 import read_pb2 as rasterflight_dot_v1_dot_read__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arasterflight/v1/plan.proto\x12\x0frasterflight.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1arasterflight/v1/read.proto\"\xc1\x01\n\x04Plan\x12\x10\n\x08snapshot\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x03\x12\r\n\x05\x63hips\x18\x03 \x01(\x03\x12\x0c\n\x04rows\x18\x04 \x01(\x03\x12\r\n\x05tiles\x18\x05 \x01(\x03\x12\x16\n\x0e\x62ytes_to_fetch\x18\x06 \x01(\x03\x12\x18\n\x10\x62ytes_to_receive\x18\x07 \x01(\x03\x12\x0b\n\x03\x63rs\x18\x08 \x03(\t\x12+\n\x06levels\x18\t \x03(\x0b\x32\x1b.rasterflight.v1.BandLevels\"*\n\nBandLevels\x12\x0c\n\x04\x62\x61nd\x18\x01 \x01(\t\x12\x0e\n\x06levels\x18\x02 \x03(\x05\"\\\n\x08Progress\x12\x12\n\nbytes_done\x18\x01 \x01(\x03\x12\x13\n\x0b\x62ytes_total\x18\x02 \x01(\x03\x12\'\n\x04next\x18\x03 \x01(\x0b\x32\x19.rasterflight.v1.Position\"P\n\x06Upload\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x61reas\x18\x02 \x01(\x03\x12+\n\x07\x65xpires\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x16\n\x12io.rasterflight.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arasterflight/v1/plan.proto\x12\x0frasterflight.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1arasterflight/v1/read.proto\"\xc1\x01\n\x04Plan\x12\x10\n\x08snapshot\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x03\x12\r\n\x05\x63hips\x18\x03 \x01(\x03\x12\x0c\n\x04rows\x18\x04 \x01(\x03\x12\r\n\x05tiles\x18\x05 \x01(\x03\x12\x16\n\x0e\x62ytes_to_fetch\x18\x06 \x01(\x03\x12\x18\n\x10\x62ytes_to_receive\x18\x07 \x01(\x03\x12\x0b\n\x03\x63rs\x18\x08 \x03(\t\x12+\n\x06levels\x18\t \x03(\x0b\x32\x1b.rasterflight.v1.BandLevels\"*\n\nBandLevels\x12\x0c\n\x04\x62\x61nd\x18\x01 \x01(\t\x12\x0e\n\x06levels\x18\x02 \x03(\x05\"\x89\x01\n\x08Progress\x12\x12\n\nbytes_done\x18\x01 \x01(\x03\x12\x13\n\x0b\x62ytes_total\x18\x02 \x01(\x03\x12\'\n\x04next\x18\x03 \x01(\x0b\x32\x19.rasterflight.v1.Position\x12+\n\x08handover\x18\x04 \x01(\x0b\x32\x19.rasterflight.v1.Handover\"(\n\x08Handover\x12\x0c\n\x04slot\x18\x01 \x01(\x05\x12\x0e\n\x06length\x18\x02 \x01(\x03\"P\n\x06Upload\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x61reas\x18\x02 \x01(\x03\x12+\n\x07\x65xpires\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x16\n\x12io.rasterflight.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -28,8 +28,10 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_PLAN']._serialized_end=302
   _globals['_BANDLEVELS']._serialized_start=304
   _globals['_BANDLEVELS']._serialized_end=346
-  _globals['_PROGRESS']._serialized_start=348
-  _globals['_PROGRESS']._serialized_end=440
-  _globals['_UPLOAD']._serialized_start=442
-  _globals['_UPLOAD']._serialized_end=522
+  _globals['_PROGRESS']._serialized_start=349
+  _globals['_PROGRESS']._serialized_end=486
+  _globals['_HANDOVER']._serialized_start=488
+  _globals['_HANDOVER']._serialized_end=528
+  _globals['_UPLOAD']._serialized_start=530
+  _globals['_UPLOAD']._serialized_end=610
 # @@protoc_insertion_point(module_scope)

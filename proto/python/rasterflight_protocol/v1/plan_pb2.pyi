@@ -38,14 +38,24 @@ class BandLevels(_message.Message):
     def __init__(self, band: _Optional[str] = ..., levels: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("bytes_done", "bytes_total", "next")
+    __slots__ = ("bytes_done", "bytes_total", "next", "handover")
     BYTES_DONE_FIELD_NUMBER: _ClassVar[int]
     BYTES_TOTAL_FIELD_NUMBER: _ClassVar[int]
     NEXT_FIELD_NUMBER: _ClassVar[int]
+    HANDOVER_FIELD_NUMBER: _ClassVar[int]
     bytes_done: int
     bytes_total: int
     next: _read_pb2.Position
-    def __init__(self, bytes_done: _Optional[int] = ..., bytes_total: _Optional[int] = ..., next: _Optional[_Union[_read_pb2.Position, _Mapping]] = ...) -> None: ...
+    handover: Handover
+    def __init__(self, bytes_done: _Optional[int] = ..., bytes_total: _Optional[int] = ..., next: _Optional[_Union[_read_pb2.Position, _Mapping]] = ..., handover: _Optional[_Union[Handover, _Mapping]] = ...) -> None: ...
+
+class Handover(_message.Message):
+    __slots__ = ("slot", "length")
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    slot: int
+    length: int
+    def __init__(self, slot: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
 
 class Upload(_message.Message):
     __slots__ = ("id", "areas", "expires")
