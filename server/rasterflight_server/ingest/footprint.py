@@ -12,7 +12,7 @@ from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from rasterflight_server.types import Grid
-from rasterflight_server.types.lonlat import HALF_TURN, TURN
+from rasterflight_server.types.lonlat import HALF_TURN, TURN, Box
 
 _POINTS_PER_SIDE: Final = 21
 #: Archives have many scenes on few grids; what is known of so many is kept.
@@ -51,14 +51,15 @@ def outline(grid: Grid) -> BaseGeometry | None:
 
 
 @lru_cache(maxsize=_GRIDS)
-def corners(grid: Grid) -> tuple[Floats, Floats] | None:
-    """Longitudes and latitudes of the corners of a raster; None: as for ``outline``."""
+def corner_bounds(grid: Grid) -> Box | None:
+    """Bounds of the corners of a raster; None: as for ``outline``."""
     if not grid.located:
         return None
     try:
-        return _project(grid, 2)
+        lon, lat = _project(grid, 2)
     except ProjError:
         return None
+    return float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())
 
 
 def _valid(lon: Floats, lat: Floats) -> BaseGeometry:

@@ -1,15 +1,13 @@
 """From records as their sources have them to records of an index: files are looked at, and what is known is kept."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
-from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import shapely
 from shapely.geometry.base import BaseGeometry
 
 from rasterflight_protocol import ErrorCode
@@ -21,15 +19,15 @@ from rasterflight_server.ingest.header import Header
 from rasterflight_server.ingest.headers import HeaderReader, Outcome, Task, Unreadable, read_in_order
 from rasterflight_server.ingest.journal import Journal
 from rasterflight_server.ingest.location import locate
+from rasterflight_server.ingest.measured import Measured, measured
 from rasterflight_server.ingest.previous import known_header
 from rasterflight_server.ingest.snapshot import SnapshotBuilder
-from rasterflight_server.ingest.sources import AssetSource, Failure, Notice, RecordSource
+from rasterflight_server.ingest.sources import AssetSource, BandHint, Failure, Notice, RecordSource
 from rasterflight_server.ingest.spill import IndexedAsset, IndexedRecord, Origin
 from rasterflight_server.store import is_remote
 from rasterflight_server.types import Asset, Grid, Profile
+from rasterflight_server.types.lonlat import Box
 
-#: What a source says about a file, but for where it lies.
-_told: Final = attrgetter(*(field.name for field in fields(AssetSource) if field.name not in ("href", "header")))
 #: A file that cannot be reached now may well be there tomorrow.
 _PASSING: Final = frozenset([ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.SOURCE_FORBIDDEN])
 
@@ -56,6 +54,8 @@ class _Work:
     #: Its row in the index that is updated.
     row: int | None
     files: Sequence[_File]
+    #: Those of the geometry of the record.
+    bounds: Box
 
 
 class Indexer:
@@ -108,7 +108,8 @@ class Indexer:
             self._snapshot.keep(np.array(list(self._previous.missing(number, self._seen)), np.int64))
 
     def _works(self, number: int, found: Iterable[RecordSource | Failure]) -> Iterator[tuple[_Work, list[Task]]]:
-        for record in found:
+        for each in measured(found):
+            record = each.record
             if isinstance(record, Failure):
                 self._failures.tried += 1
                 self._failures.add(record)
@@ -117,7 +118,7 @@ class Indexer:
             self.keys.update(asset.key for asset in record.assets)
             if self._new(number, record.id):
                 self._failures.tried += len(record.assets)
-                work = self._work(number, record)
+                work = self._work(number, record, each)
                 yield work, [file.task for file in work.files if file.task is not None]
 
     def _new(self, number: int, record: str) -> bool:
@@ -132,14 +133,14 @@ class Indexer:
         self._seen[record] = number
         return True
 
-    def _work(self, number: int, record: RecordSource) -> _Work:
-        origin = Origin(number, *self._prints(record))
+    def _work(self, number: int, record: RecordSource, geometry: Measured) -> _Work:
+        origin = Origin(number, _print(geometry.wkb or b"", (record.when, dict(record.properties))), self._assets_print(record))
         row = None if self._previous is None else self._previous.row(record.id)
         known: dict[tuple[str, str], Asset] = {}
         if row is not None and self._previous is not None:
             same = self._previous.origin(row).assets_print == origin.assets_print
             known = {(asset.key, asset.href): asset for asset in self._previous.files(row)} if same else {}
-        return _Work(record, origin, row, [self._file(asset, known) for asset in record.assets])
+        return _Work(record, origin, row, [self._file(asset, known) for asset in record.assets], geometry.bounds)
 
     def _file(self, asset: AssetSource, known: dict[tuple[str, str], Asset]) -> _File:
         indexed = known.get((asset.key, asset.href))
@@ -153,13 +154,21 @@ class Indexer:
             return _File(asset, None, header, None)
         return _File(asset, None, header, Task(asset.href, None if header is None else header.identity))
 
-    def _prints(self, record: RecordSource) -> tuple[int, int]:
-        files = [
-            (self._portable(asset.href), None if asset.header is None else _header_print(asset.header), *_told(asset))
-            for asset in record.assets
-        ]
-        geometry = None if record.geometry is None else shapely.to_wkb(record.geometry)
-        return _print((record.when, geometry, dict(record.properties))), _print(files)
+    def _assets_print(self, record: RecordSource) -> int:
+        return _print(
+            b"",
+            [
+                (
+                    self._portable(asset.href),
+                    None if asset.header is None else _header_print(asset.header),
+                    _bands_print(asset.key, asset.hints, asset.rest, asset.single, asset.unnamed, asset.by_description),
+                    asset.crs,
+                    None if asset.transform is None else asset.transform[:6],
+                    asset.shape,
+                )
+                for asset in record.assets
+            ],
+        )
 
     def _take(self, work: _Work, outcomes: Sequence[Outcome]) -> None:
         record = work.record
@@ -194,7 +203,7 @@ class Indexer:
         if self._previous.origin(row) == work.origin:
             self._snapshot.keep(row)
             return
-        footprint = self._locate(work.record, grids)
+        footprint = self._locate(work, grids)
         crs = self._previous.crs(row)
         self._snapshot.add(IndexedRecord(work.record, footprint, work.origin, (), crs, files_of=row))
 
@@ -206,14 +215,15 @@ class Indexer:
             self._failures.add(Failure(record.id, "", LEFT_OUT))
             return
         crs = next((asset.numbers.crs for asset in assets if asset.numbers.crs != NONE), NONE)
-        footprint = self._locate(record, [asset.grid for asset in assets], files)
+        footprint = self._locate(work, [asset.grid for asset in assets], files)
         self._snapshot.add(IndexedRecord(record, footprint, work.origin, assets, crs))
 
     def _locate(
-        self, record: RecordSource, grids: Sequence[Grid], files: Sequence[tuple[AssetSource, Header]] = ()
+        self, work: _Work, grids: Sequence[Grid], files: Sequence[tuple[AssetSource, Header]] = ()
     ) -> BaseGeometry | None:
         """Footprint of a record; notes what is odd about it, and about its files."""
-        footprint, elsewhere = locate(record.geometry, grids)
+        record = work.record
+        footprint, elsewhere = locate(record.geometry, work.bounds, grids)
         self.notices += [*record.notices, *find_conflicts(record.id, files)]
         if elsewhere is not None:
             self.notices.append(Notice(record.id, "", elsewhere))
@@ -245,13 +255,17 @@ def _grid(asset: NamedAsset) -> Grid:
     """Grid by the header; what that does not say, by the catalog."""
     grid, source = asset.header.grid, asset.source
     transform = grid.transform if asset.header.located else source.transform
-    if transform is None:
+    crs = grid.crs or source.crs
+    if transform is None or (transform is grid.transform and crs == grid.crs):
         return grid
-    return replace(grid, transform=transform, crs=grid.crs or source.crs)
+    return replace(grid, transform=transform, crs=crs)
 
 
-def _print(facts: object) -> int:
-    return int.from_bytes(blake2b(repr(facts).encode("utf-8", "replace"), digest_size=8).digest(), "big")
+def _print(content: bytes, facts: object) -> int:
+    """What tells some bytes and facts from others; updates compare it with what an index has."""
+    mark = blake2b(content, digest_size=8)
+    mark.update(repr(facts).encode("utf-8", "replace"))
+    return int.from_bytes(mark.digest(), "big")
 
 
 def _header_print(header: Header) -> tuple[object, ...]:
@@ -265,4 +279,11 @@ def _header_print(header: Header) -> tuple[object, ...]:
 
 @lru_cache(maxsize=4096)
 def _profile_print(profile: Profile) -> int:
-    return _print(profile)
+    return _print(b"", profile)
+
+
+@lru_cache(maxsize=4096)
+def _bands_print(
+    key: str, hints: tuple[BandHint, ...], rest: BandHint, single: str | None, unnamed: str, by_description: bool
+) -> int:
+    return _print(b"", (key, hints, rest, single, unnamed, by_description))

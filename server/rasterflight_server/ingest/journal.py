@@ -15,7 +15,7 @@ from affine import Affine
 from rasterflight_server.catalog.profiles import dump_profiles, load_profiles
 from rasterflight_server.ingest.header import Header
 from rasterflight_server.ingest.properties import clean_text
-from rasterflight_server.ingest.registry import Numbered
+from rasterflight_server.ingest.registry import NumberedProfiles
 from rasterflight_server.types import Grid, Identity, Profile, TileRanges
 
 FOLDER: Final = ".headers"
@@ -130,7 +130,7 @@ def _open(path: Path) -> tuple[pa.Table, list[Profile]] | None:
 
 
 def _table(headers: Sequence[tuple[str, Header]]) -> pa.Table:
-    profiles = Numbered[Profile]()
+    profiles = NumberedProfiles()
     rows = [_row(href, header, profiles) for href, header in headers]
     levels = [ranges for _, header in headers for ranges in header.tiles]
     per_file = [sum(len(ranges.counts) for ranges in header.tiles) for _, header in headers]
@@ -143,7 +143,7 @@ def _table(headers: Sequence[tuple[str, Header]]) -> pa.Table:
     return pa.table(columns, schema=_SCHEMA.with_metadata(metadata))
 
 
-def _row(href: str, header: Header, profiles: Numbered[Profile]) -> tuple[Any, ...]:
+def _row(href: str, header: Header, profiles: NumberedProfiles) -> tuple[Any, ...]:
     """Values of the columns before ``offsets``."""
     identity, grid = header.identity, header.grid
     return (

@@ -6,20 +6,24 @@ from typing import Final
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from rasterflight_server.ingest.footprint import Floats, corners, outline
+from rasterflight_server.ingest.footprint import Floats, corner_bounds, outline
 from rasterflight_server.types import Grid
 from rasterflight_server.types.lonlat import HALF_TURN, Box
 
 _INSTEAD: Final = "the outline of the raster counts"
 
 
-def locate(footprint: BaseGeometry | None, grids: Sequence[Grid]) -> tuple[BaseGeometry | None, str | None]:
+def locate(
+    footprint: BaseGeometry | None, bounds: Box, grids: Sequence[Grid]
+) -> tuple[BaseGeometry | None, str | None]:
     """Where a record lies: as its catalog says, or as its rasters do where that says nothing, or something that is clearly a slip.
 
     Parameters
     ----------
     footprint
         What the catalog says, as ``read_footprint`` returns it; None: nothing.
+    bounds
+        Those of the footprint; without one, of no account.
     grids
         Those of the record's rasters.
 
@@ -28,15 +32,12 @@ def locate(footprint: BaseGeometry | None, grids: Sequence[Grid]) -> tuple[BaseG
     tuple
         The footprint, and in words what is odd about that of the catalog.
     """
-    if footprint is not None:
-        # Asked for once: each time other threads may take over.
-        bounds = footprint.bounds
-        if _narrow(footprint, bounds) and _plausible(bounds, grids):
-            return footprint, None
+    if footprint is not None and _narrow(footprint, bounds) and _plausible(bounds, grids):
+        return footprint, None
     found = next((shape for shape in map(outline, grids) if shape is not None), None)
     if footprint is None or found is None:
         return found or footprint, None
-    if not _narrow(footprint, footprint.bounds) and _narrow(found, found.bounds):
+    if not _narrow(footprint, bounds) and _narrow(found, found.bounds):
         return found, f"its geometry crosses the antimeridian without being cut there: {_INSTEAD}"
     if footprint.intersects(found):
         return footprint, None
@@ -56,12 +57,12 @@ def _narrow(footprint: BaseGeometry, bounds: Box) -> bool:
 
 def _plausible(bounds: Box, grids: Iterable[Grid]) -> bool:
     """Whether the bounds of a footprint meet those of the raster; telling the outlines apart would take ten times as long."""
-    found = next((each for each in map(corners, grids) if each is not None), None)
+    found = next((each for each in map(corner_bounds, grids) if each is not None), None)
     if found is None:
         return True
-    lon, lat = found
     west, south, east, north = bounds
-    return bool(lon.min() <= east and lon.max() >= west and lat.min() <= north and lat.max() >= south)
+    minx, miny, maxx, maxy = found
+    return minx <= east and maxx >= west and miny <= north and maxy >= south
 
 
 def _swapped(coordinates: Floats) -> Floats:

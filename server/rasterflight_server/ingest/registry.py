@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,26 @@ class Numbered(Generic[Value]):
     def values(self) -> tuple[Value, ...]:
         """All values, by number."""
         return tuple(self._numbers)
+
+
+class NumberedProfiles(Numbered[Profile]):
+    """Profiles that get a number when they are first seen; those of headers are mostly a few objects, again and again."""
+
+    _MAX: Final = 4096
+
+    def __init__(self, values: Iterable[Profile] = ()) -> None:
+        #: By identity, with the object itself, so that no other can have it: of a profile, hashing takes long.
+        self._met: dict[int, tuple[Profile, int]] = {}
+        super().__init__(values)
+
+    def number(self, value: Profile) -> int:
+        """Number of a profile."""
+        met = self._met.get(id(value))
+        if met is None:
+            if len(self._met) >= self._MAX:
+                self._met.clear()
+            met = self._met[id(value)] = value, super().number(value)
+        return met[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +96,9 @@ class Registry:
         self._profiles = Numbered[Profile](profiles)
         self._crs = Numbered[str](crs.name for crs in (manifest.crs if manifest else ()))
         self._aliases = {band.name: dict.fromkeys(band.aliases) for band in (manifest.bands if manifest else ())}
-        self._merged: dict[tuple[Profile, tuple[BandHint, ...], BandHint], int] = {}
+        #: Profiles as their files say them.
+        self._plain = NumberedProfiles()
+        self._merged: dict[tuple[int, tuple[BandHint, ...], BandHint], int] = {}
         #: Slot -> profile of the first file in it.
         self._first: dict[int, int] = {}
 
@@ -91,7 +113,7 @@ class Registry:
         return Numbers(slot, profile, NONE if crs is None else self._crs.number(crs))
 
     def _profile(self, profile: Profile, source: AssetSource) -> int:
-        said = profile, source.hints, source.rest
+        said = self._plain.number(profile), source.hints, source.rest
         number = self._merged.get(said)
         if number is None:
             number = self._merged[said] = self._profiles.number(merge_profile(profile, source))

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from os.path import normpath
+from os.path import join, normpath
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urljoin
@@ -109,7 +109,7 @@ def resolve_href(href: str, location: str) -> str:
 def resolve(href: str, location: str) -> str:
     """Path or URL that an href means in a document from ``location``; of what ``from_elsewhere`` says of documents of others."""
     if not is_remote(location):
-        return href if "://" in href else normpath(_folder(location) / href)
+        return href if "://" in href else normpath(join(_folder(location), href))
     if "://" not in href:
         scheme, _, rest = location.partition("://")
         # Of schemes that it does not know, urljoin would not join anything.
@@ -118,9 +118,9 @@ def resolve(href: str, location: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _folder(location: str) -> Path:
+def _folder(location: str) -> str:
     """Folder that a document lies in; asking the disk for each of its hrefs would take longer than all else."""
-    return Path(location).absolute().parent.resolve()
+    return str(Path(location).absolute().parent.resolve())
 
 
 def _source(key: str, asset: Mapping[str, Any], properties: Mapping[str, Any], href: str) -> AssetSource:

@@ -97,6 +97,8 @@ class StacReader:
         items: Sequence[Mapping[str, Any]],
     ) -> list[AssetSource | None]:
         """The files of one key, one for each item."""
+        if self._choice.keys and key not in self._choice.keys:
+            return [None] * len(column)
         names = [field.name for field in column.type]
         told = [name for name in names if name not in _OTHER and not name.startswith(_OTHER_PREFIXES)]
         own, grid = _Facts(column, told), _Facts(column, [name for name in names if name in _GRID])
