@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar
 
 from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import RequestError, SourceError
@@ -28,8 +28,7 @@ _MANY: Final = 5_000
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """A file to look at."""
 
     href: str

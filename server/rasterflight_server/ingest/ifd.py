@@ -75,19 +75,17 @@ class Directory:
 
         None: a value is long, or cannot be read.
         """
-        found = []
-        for tag, (kind, count, value) in self._entries.items():
-            if tag not in tags:
-                continue
-            size = count * self._variant.sizes.get(kind, 0)
-            if size > _MAX_IN_PART or kind in self._variant.rationals:
+        found = [item for item in self._entries.items() if item[0] in tags]
+        sizes, rationals = self._variant.sizes, self._variant.rationals
+        for place, (tag, (kind, count, value)) in enumerate(found):
+            size = count * sizes.get(kind, 0)
+            if size > _MAX_IN_PART or kind in rationals:
                 return None
             if size > len(value):
                 [offset] = self._variant.pointer.unpack(value)
                 if offset + size > self._file.size:
                     return None
-                value = bytes(self._file.read(offset, size))  # noqa: PLW2901
-            found.append((tag, kind, count, value))
+                found[place] = tag, (kind, count, bytes(self._file.read(offset, size)))
         return DirectoryPart(self._variant, tuple(found))
 
     @property
@@ -169,9 +167,9 @@ class Directory:
 class DirectoryPart(Directory):
     """Some tags of a directory, without the file; equal to others that say the same."""
 
-    def __init__(self, variant: _Variant, entries: tuple[tuple[int, int, int, bytes], ...]) -> None:
+    def __init__(self, variant: _Variant, entries: tuple[tuple[int, tuple[int, int, bytes]], ...]) -> None:
         self._variant = variant
-        self._entries = {tag: (kind, count, value) for tag, kind, count, value in entries}
+        self._entries = dict(entries)
         self._key = variant, entries
 
     def __eq__(self, other: object) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from shapely.geometry.base import BaseGeometry
@@ -45,8 +45,7 @@ class _File:
     task: Task | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
+class _Work(NamedTuple):
     """A record on its way."""
 
     record: RecordSource
@@ -134,7 +133,9 @@ class Indexer:
         return True
 
     def _work(self, number: int, record: RecordSource, geometry: Measured) -> _Work:
-        origin = Origin(number, _print(geometry.wkb or b"", (record.when, dict(record.properties))), self._assets_print(record))
+        origin = Origin(
+            number, _print(geometry.wkb or b"", (record.when, dict(record.properties))), self._assets_print(record)
+        )
         row = None if self._previous is None else self._previous.row(record.id)
         known: dict[tuple[str, str], Asset] = {}
         if row is not None and self._previous is not None:

@@ -64,15 +64,19 @@ def read_ranges(page: Directory, level: Level, size: int) -> tuple[Level, TileRa
 
 def _sound(page: Directory, level: Level, tiles: int, size: int) -> TileRanges | None:
     """The tiles as they are listed, where all are there and nothing about them needs mending, as it mostly is."""
-    found = page.array(_TILE_OFFSETS), page.array(_TILE_COUNTS)
-    if any(len(values) != tiles or values.dtype.kind != "u" or values.dtype.itemsize > _PLAIN for values in found):
+    offsets, counts = page.array(_TILE_OFFSETS), page.array(_TILE_COUNTS)
+    if not (len(offsets) == len(counts) == tiles and _is_plain(offsets.dtype) and _is_plain(counts.dtype)):
         return None
-    offsets, counts = (values.astype(np.int64) for values in found)
+    offsets, counts = offsets.astype(np.int64), counts.astype(np.int64)
     ends = offsets + counts
     least, most = np.minimum.reduce, np.maximum.reduce
     if least(offsets) < 1 or least(counts) < 1 or most(counts) > _most(level) or most(ends) > size:
         return None
     return TileRanges(offsets, counts)
+
+
+def _is_plain(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind == "u" and dtype.itemsize <= _PLAIN
 
 
 def _most(level: Level) -> int:

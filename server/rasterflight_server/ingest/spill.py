@@ -1,7 +1,6 @@
 """Rows of an index in the order in which they come, kept on disk until all are there and can be sorted."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
@@ -48,8 +47,7 @@ class Origin(NamedTuple):
     assets_print: int
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedAsset:
+class IndexedAsset(NamedTuple):
     """A file as it stands in the index."""
 
     #: As it is to be stored: relative where the file and the index may move together.
@@ -61,8 +59,7 @@ class IndexedAsset:
     tags: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedRecord:
+class IndexedRecord(NamedTuple):
     """A record as it stands in the index."""
 
     source: RecordSource

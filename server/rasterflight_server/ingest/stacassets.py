@@ -109,7 +109,8 @@ def resolve_href(href: str, location: str) -> str:
 def resolve(href: str, location: str) -> str:
     """Path or URL that an href means in a document from ``location``; of what ``from_elsewhere`` says of documents of others."""
     if not is_remote(location):
-        return href if "://" in href else normpath(join(_folder(location), href))
+        # Joined as text: of a table, millions of them.
+        return href if "://" in href else normpath(join(_folder(location), href))  # noqa: PTH118
     if "://" not in href:
         scheme, _, rest = location.partition("://")
         # Of schemes that it does not know, urljoin would not join anything.

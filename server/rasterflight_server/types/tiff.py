@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -164,8 +164,7 @@ class Profile:
         return self.levels[number] if number < own else self.masks[number - own]
 
 
-@dataclass(frozen=True, slots=True)
-class TileRanges:
+class TileRanges(NamedTuple):
     """Where the tiles of one level lie in the file; row-major, plane after plane."""
 
     offsets: npt.NDArray[np.int64]
@@ -173,8 +172,7 @@ class TileRanges:
     counts: npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """How to notice that a file is no longer the one that was indexed."""
 
     size: int
