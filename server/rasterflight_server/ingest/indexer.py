@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
+from operator import attrgetter
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -28,6 +29,8 @@ from rasterflight_server.store import is_remote
 from rasterflight_server.types import Asset, Grid, Profile
 from rasterflight_server.types.lonlat import Box
 
+#: How the bands of a file are to be called.
+_named: Final = attrgetter("key", "single", "unnamed", "by_description")
 #: A file that cannot be reached now may well be there tomorrow.
 _PASSING: Final = frozenset([ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.SOURCE_FORBIDDEN])
 
@@ -162,7 +165,7 @@ class Indexer:
                 (
                     self._portable(asset.href),
                     None if asset.header is None else _header_print(asset.header),
-                    _bands_print(asset.key, asset.hints, asset.rest, asset.single, asset.unnamed, asset.by_description),
+                    _bands_print(_named(asset), asset.hints, asset.rest),
                     asset.crs,
                     None if asset.transform is None else asset.transform[:6],
                     asset.shape,
@@ -284,7 +287,5 @@ def _profile_print(profile: Profile) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _bands_print(
-    key: str, hints: tuple[BandHint, ...], rest: BandHint, single: str | None, unnamed: str, by_description: bool
-) -> int:
-    return _print(b"", (key, hints, rest, single, unnamed, by_description))
+def _bands_print(names: tuple[object, ...], hints: tuple[BandHint, ...], rest: BandHint) -> int:
+    return _print(b"", (names, hints, rest))
