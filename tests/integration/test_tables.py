@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -392,6 +393,12 @@ def test_datasets_do_what_those_of_pyarrow_do(many: rf.Collection) -> None:
     )
 
 
+def batches_of(reader: Any) -> Iterator[pa.RecordBatch]:
+    with suppress(StopIteration):
+        while True:
+            yield reader.read_chunk().data
+
+
 def test_options_of_reads_are_those_of_pixels_too(client: rf.Client, many: rf.Collection) -> None:
     whole = many.read(AREAS, bands=BANDS, layout="pixels").read_all()
     for keywords in ({"compression": "lz4"}, {"masked": True}, {"batch_bytes": 1 << 16}, {"all_touched": False}):
@@ -410,7 +417,7 @@ def test_options_of_reads_are_those_of_pixels_too(client: rf.Client, many: rf.Co
     parts = []
     for index in range(3):
         request.shard.CopyFrom(Shard(index=index, count=3))
-        parts.append(client._connection.open(request, None).read_all())
+        parts.append(pa.Table.from_batches(batches_of(client._connection.open(request, None))))
     assert [part.num_rows > 0 for part in parts] == [True] * 3
     assert pa.concat_tables(parts).equals(whole)
 
