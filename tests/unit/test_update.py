@@ -364,7 +364,7 @@ class TestKindsOfSources:
         [header] = headers_module.read_files([headers_module.Task(str(files / "a.tif"))], Stores())
         # Collections of rasteret know no size and no ETag.
         header = replace(header, identity=None)
-        moved = replace(header, tiles=tuple(replace(each, offsets=each.offsets + 16) for each in header.tiles))
+        moved = replace(header, tiles=tuple(each._replace(offsets=each.offsets + 16) for each in header.tiles))
 
         def records(header: Header) -> list[RecordSource]:
             return [RecordSource("a", (AssetSource("red", str(files / "a.tif"), single="red", header=header),))]
