@@ -1,6 +1,7 @@
 """The areas of a request: parsed, checked, and ready in any CRS."""
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -87,7 +88,7 @@ class Areas:
                 hint="give at least one area, or leave the field out to read whole records",
             )
         self._polygons.check_sizes(field)
-        self._by_crs: dict[str, npt.NDArray[np.object_]] = {}
+        self._by_crs = defaultdict[str, _Placed](lambda: _Placed(len(self.geometries)))
 
     def _take(self, polygons: Polygons, *, degrees: bool) -> None:
         """Keep polygons as they are, but for those that go on beyond 180 degrees."""
@@ -110,13 +111,22 @@ class Areas:
             0-based; None: all.
         """
         numbers = np.arange(len(self)) if numbers is None else numbers
-        # Of areas all over the world, each CRS sees few.
-        known = self._by_crs.setdefault(crs, np.full(len(self), None, dtype=object))
-        missing = numbers[shapely.is_missing(known[numbers])]
+        return self._placed(crs, numbers).geometries[numbers]
+
+    def bounds(self, crs: str, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Bounds of all vertices of some areas in another CRS, shape (n, 4), see ``vertex_bounds``; infinite as in ``to_crs``."""
+        return self._placed(crs, numbers).bounds[numbers]
+
+    def _placed(self, crs: str, numbers: npt.NDArray[np.int64]) -> "_Placed":
+        """All that is known of the areas in a CRS, among them some."""
+        known = self._by_crs[crs]
+        missing = np.unique(numbers[shapely.is_missing(known.geometries[numbers])])
         for piece in self._allowance.pieces(len(missing), _TOGETHER):
             some = missing[piece]
-            known[some] = transform_geometries(self.geometries[some], self.crs, crs, self._allowance.go_on)
-        return known[numbers]
+            placed = transform_geometries(self.geometries[some], self.crs, crs, self._allowance.go_on)
+            known.bounds[some] = vertex_bounds(placed)
+            known.geometries[some] = placed
+        return known
 
     @property
     def wkb(self) -> pa.LargeBinaryArray:
@@ -177,7 +187,7 @@ class Areas:
     @cached_property
     def _lonlat(self) -> npt.NDArray[np.object_]:
         lonlat = self.to_crs(LONLAT)
-        finite = np.isfinite(vertex_bounds(lonlat)).all(axis=1)
+        finite = np.isfinite(self.bounds(LONLAT, np.arange(len(self)))).all(axis=1)
         if not finite.all():
             first = int(np.argmin(finite))
             raise RequestError(
@@ -187,6 +197,14 @@ class Areas:
                 hint="check geometry_crs: are the coordinates really in that CRS?",
             )
         return unwrapped(lonlat, self.geometries, self.crs)
+
+
+class _Placed:
+    """Areas in one CRS. Of areas all over the world each CRS sees few: None where it is not known yet."""
+
+    def __init__(self, count: int) -> None:
+        self.geometries = np.full(count, None, dtype=object)
+        self.bounds = np.empty((count, 4))
 
 
 def _boxes(

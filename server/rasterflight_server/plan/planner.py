@@ -164,22 +164,23 @@ def _regrid(request: Request, found: Sequence[_Found]) -> Regrid | None:
 def _cut_records(
     request: Request, found: Sequence[_Found], areas: Sequence[npt.NDArray[np.int64]], regrid: Regrid | None
 ) -> Iterator[RecordCut]:
-    alike = request.layout == LAYOUT_PIXELS
-    for one, of_record in zip(found, areas, strict=True):
-        request.allowance.go_on()
-        if one.error is not None:
-            yield RecordCut(one.record, (), one.error)
-            continue
-        try:
-            whole = whole_cuts(one.grids) if regrid is None else regrid.cuts(one.grids, alike=alike)
-            cuts = cut_out(request, whole, of_record)
-        except ServiceError as error:
-            if not request.skip_errors:
-                raise
-            yield RecordCut(one.record, (), error)
-            continue
-        if cuts:
-            yield RecordCut(one.record, cuts)
+    for record in cut_out(request, (_whole_record(request, one, regrid) for one in found), areas):
+        if record.error is not None and not request.skip_errors:
+            raise record.error
+        if record.error is not None or record.cuts:
+            yield record
+
+
+def _whole_record(request: Request, found: _Found, regrid: Regrid | None) -> RecordCut:
+    request.allowance.go_on()
+    if found.error is not None:
+        return RecordCut(found.record, (), found.error)
+    try:
+        alike = request.layout == LAYOUT_PIXELS
+        whole = whole_cuts(found.grids) if regrid is None else regrid.cuts(found.grids, alike=alike)
+    except ServiceError as error:
+        return RecordCut(found.record, (), error)
+    return RecordCut(found.record, whole)
 
 
 def _read_only(request: Request, records: Sequence[RecordCut]) -> Sequence[RecordCut]:
