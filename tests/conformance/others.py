@@ -34,5 +34,6 @@ def play(url: str, command: list[str], folder: Path) -> None:
     verdicts = [json.loads(line) for line in done.stdout.splitlines()]
     names = [case["name"] for case in json.loads(VECTORS.read_text())["cases"]]
     assert [verdict["name"] for verdict in verdicts] == names, done.stderr
-    assert not [f"{verdict['name']}: {verdict.get('why')}" for verdict in verdicts if not verdict["ok"]]
+    wrong = [f"{verdict['name']}: {verdict.get('why')}" for verdict in verdicts if not verdict["ok"]]
+    assert not wrong, "\n".join(wrong)
     assert done.returncode == 0, done.stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rasterflight_server.flight.hangup import hang_up, hang_up_idle
+from support.descriptors import open_files
 
 
 @pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
@@ -56,9 +57,9 @@ def test_those_who_are_idle() -> None:
 def test_no_file_stays_open() -> None:
     one, other = socket.socketpair()
     with one, other, Path(os.devnull).open():
-        before = len(list(Path("/proc/self/fd").iterdir()))
+        before = open_files()
         assert not hang_up("ipv4:127.0.0.1:1")
-        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        assert open_files() <= before
 
 
 @pytest.mark.parametrize("peer", ["unix:", "", "ipv4:", "ipv4:127.0.0.1:x", "vsock:1:2", "unix-abstract:"])

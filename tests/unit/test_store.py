@@ -1,4 +1,3 @@
-import contextlib
 import os
 import time
 from pathlib import Path
@@ -9,6 +8,7 @@ from rasterflight_protocol import ErrorCode
 from rasterflight_server.errors import SourceError
 from rasterflight_server.store import ReadAhead, StorageOptions, Stores, open_source, read_whole
 from rasterflight_server.types import Identity
+from support.descriptors import open_files
 from support.fault_proxy import Fault, FaultProxy, always
 from support.http_server import FileServer
 
@@ -45,11 +45,7 @@ def fails(code: ErrorCode, words: str, href: str, expected: Identity | None = No
 
 def held(folder: Path) -> list[str]:
     """Descriptors of this process that are files of a folder."""
-    targets = []
-    for fd in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            targets.append(str(fd.readlink()))
-    return [target for target in targets if target.startswith(str(folder))]
+    return [target for _, target in open_files() if target.startswith(str(folder))]
 
 
 class TestEverySource:
