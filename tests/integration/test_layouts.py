@@ -21,7 +21,7 @@ WINDOW = (3, 4, 20, 10)
 
 def write(path: Path, pixels: np.ndarray, **profile) -> None:
     height, width = pixels.shape
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     shape = {"width": width, "height": height, "count": 1, "dtype": pixels.dtype}
     with rasterio.open(path, "w", driver="GTiff", **shape, **profile) as dataset:
         dataset.write(pixels, 1)
@@ -72,3 +72,24 @@ def test_areas_are_refused(client: rf.Client, name: str, why: str) -> None:
     with pytest.raises(RasterflightError, match=why) as caught:
         client.collection(name).get_numpy(geometries=AREA, bands=["band_1"])
     assert "ask for pixel windows instead" in str(caught.value)
+
+
+def test_one_that_is_refused_does_not_keep_the_others(tmp_path: Path) -> None:
+    conic = {"crs": "EPSG:2154", "transform": Affine(10, 0, 700_000, 0, -10, 7_150_000)}
+    upright = {"crs": "EPSG:32631", "transform": Affine(10, 0, 500_000, 0, -10, 5_700_000)}
+    for name, profile in {"a": upright, "b": conic, "c": upright, "d": conic}.items():
+        write(tmp_path / "files" / f"{name}.tif", pixels_of("uint16"), **profile)
+    build_index(tmp_path / "files", tmp_path / "index", "mixed", pattern="{id}.tif")
+    to_the_pole = (AREA[0], -90, *AREA[2:])
+    words = "geometry 1 reaches where EPSG:2154 has no coordinates"
+    with rf.local({"mixed": tmp_path / "index"}) as client:
+        mixed = client.collection("mixed")
+        assert mixed.plan(AREA, bands=["band_1"]).records == 4
+        with pytest.raises(RasterflightError, match=words) as caught:
+            mixed.get_numpy(geometries=to_the_pole, bands=["band_1"])
+        assert caught.value.code == "BAD_GEOMETRY"
+        with pytest.warns(RuntimeWarning, match=words):
+            rows = mixed.get_gdf(geometries=to_the_pole, bands=["band_1"], on_error="skip")
+    assert list(rows["record_id"]) == ["a", "c"]
+    for pixels in rows["data"]:
+        assert np.array_equal(pixels, pixels_of("uint16"))
