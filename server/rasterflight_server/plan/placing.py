@@ -49,20 +49,25 @@ def cut_out(request: Request, records: Iterable[RecordCut], areas: Iterable[Ints
             numbers = np.arange(len(request.windows)) if request.numbers is None else np.array(request.numbers)  # noqa: PLW2901
         together.append((record, numbers))
         pairs += len(record.cuts) * max(1, len(numbers))
-        if pairs >= _TOGETHER:
+        # Where an error ends it all, nothing behind it is worked out.
+        if pairs >= _TOGETHER or (record.error is not None and not request.skip_errors):
             yield from _cut_together(request, together)
             together, pairs = [], 0
     yield from _cut_together(request, together)
 
 
-def _cut_together(request: Request, records: Sequence[tuple[RecordCut, Ints]]) -> list[RecordCut]:
+def _cut_together(request: Request, records: Sequence[tuple[RecordCut, Ints]]) -> Iterator[RecordCut]:
     """Cut out of records, of which each has the numbers of areas or windows beside it."""
     try:
-        return _cut(request, records)
+        found = _cut(request, records)
     except ServiceError as error:
         if len(records) == 1:
-            return [replace(records[0][0], cuts=(), error=error)]
-        return [cut for one in records for cut in _cut_together(request, [one])]
+            yield replace(records[0][0], cuts=(), error=error)
+            return
+        for one in records:
+            yield from _cut_together(request, [one])
+    else:
+        yield from found
 
 
 def _cut(request: Request, records: Sequence[tuple[RecordCut, Ints]]) -> list[RecordCut]:
