@@ -153,9 +153,10 @@ def _windows(areas: Areas, numbers: Ints, grids: Sequence[Grid], which: Ints, *,
 
 def _by_crs(grids: Sequence[Grid], which: Ints) -> Iterator[tuple[str, Ints]]:
     """Each CRS of some grids, and where ``which`` names one that is in it."""
-    names = [grid.crs or "" for grid in grids]
-    for crs in dict.fromkeys(names):
-        yield crs, np.flatnonzero(np.array([name == crs for name in names])[which])
+    numbers: dict[str, int] = {}
+    of_each = np.array([numbers.setdefault(grid.crs or "", len(numbers)) for grid in grids])[which]
+    for crs, number in numbers.items():
+        yield crs, np.flatnonzero(of_each == number)
 
 
 def _enlarged(grid: Grid, bounds: npt.NDArray[np.float64]) -> tuple[Grid, int, int]:
